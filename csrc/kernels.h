@@ -1,0 +1,161 @@
+// What the kernels compute. This header has no SIMD in it and no Python.
+//
+// Each kernel is written once (csrc/kernels/*.inl) and compiled once for each instruction set
+// (csrc/isa/*.cpp). A `Kernels` is one such build: a table of function pointers. A kernel runs on
+// the thread that calls it; encoder.cpp and products.cpp share work among threads.
+//
+// These hold for every kernel, and are not repeated below:
+//   - [rows, cols] is a row-major float32 array with no gaps; [rows, cols; stride] has `stride`
+//     floats from one row to the next.
+//   - Pointers need no alignment. An output overlaps no input unless the text allows it.
+//   - Any size may be 0. Nothing outside the shapes given is read or written.
+//   - Kernels do not allocate, throw, or check. bindings.cpp has checked for them.
+//   - The bits of an output row depend on the inputs of that row alone: every sum has one order,
+//     whatever the number of rows, and however the work is cut into calls.
+// u is 2^-24, the unit roundoff of float32. The tests named after a bound hold the kernel to it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pyroberta {
+
+// Element-wise functions, in the order of reference.ACTIVATIONS (which gives each formula).
+// Softmax and log-softmax go over a whole row: `activate` computes them, `linear` refuses them.
+enum class Activation : int {
+  linear, gelu, gelu_tanh, gelu_clipped, quick_gelu, relu, relu_squared, relu6, leaky_relu, tanh,
+  sigmoid, silu, hard_sigmoid, hard_silu, hard_swish, hard_tanh, softsign, exp, elu, selu,
+  softplus, log_sigmoid, sqrt_softplus, mish, laplace, softmax, log_softmax, count
+};
+
+inline bool is_rowwise(Activation f) {
+  return f == Activation::softmax || f == Activation::log_softmax;
+}
+
+// K, the length of the products in `linear`, is summed in `count` runs of `length` (the last one
+// may be shorter), and the runs are added in order. Four runs bring the error of a sum of 3,072
+// products below that of libraries which block K in other ways (tests/kernels/test_linear.py).
+struct PartialSums {
+  explicit PartialSums(std::size_t k)
+      : length(k <= 256 ? (k == 0 ? 1 : k) : ((k + 3) / 4 + 15) / 16 * 16),
+        count(k == 0 ? 1 : (k + length - 1) / length) {}
+  std::size_t length, count;
+};
+
+// One linear layer's operands, for `linear`.
+struct LinearArgs {
+  const float* x;         // [rows, k; x_stride]
+  std::size_t x_stride;
+  std::size_t rows, k, n;
+  const float* packed;    // the weight [n, k], as `pack` lays it out
+  const float* bias;      // [n], or null for none
+  Activation activation;  // not a row-wise one
+  float* y;               // [rows, n; y_stride]
+  std::size_t y_stride;
+};
+
+// One head of one row of the batch, for `attention` and `attention_weights`.
+struct AttentionArgs {
+  const float *q, *k, *v;               // [queries, head_size; q_stride], [keys, head_size; k_stride], ...
+  std::size_t q_stride, k_stride, v_stride;
+  std::size_t queries, keys, head_size;
+  std::size_t visible;                  // query i attends to the first min(keys, visible + i) keys
+  float scale;                          // 1 / sqrt(head_size)
+  float head_weight;                    // the head mask's entry: multiplies the result
+  float* y;                             // [queries, head_size; y_stride]
+  std::size_t y_stride;
+  float* scratch;                       // attention_scratch(head_size, panel) floats, any content
+};
+
+// How many queries an `attention` call may have at most; and keys in a block of its softmax.
+inline constexpr std::size_t kAttentionQueries = 96;
+inline constexpr std::size_t kAttentionKeys = 64;
+
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+constexpr std::size_t attention_scratch(std::size_t head_size, std::size_t panel) {
+  const std::size_t padded = round_up(head_size, panel);
+  return round_up(kAttentionKeys, panel) * head_size        // keys, packed
+         + kAttentionKeys * padded                          // values, packed
+         + kAttentionQueries * (head_size + padded + 2)     // scaled queries, sums, maxima
+         + 8 * round_up(kAttentionKeys, panel);             // one tile of scores
+}
+
+struct Kernels {
+  const char* isa;        // "scalar", "avx2", "avx512", "amx" or "neon"
+  std::size_t panel;      // columns in a panel of a packed weight
+  std::size_t tile_rows;  // rows that `linear` computes at once: tasks are best a multiple of it
+
+  // Lays the weight [n, k; w_stride] out for `linear`: rows n go into panels of `panel`, each
+  // stored k-major, the last one filled up with zeros. Drawn for panel = 4, n = 6, k = 2
+  // (w01 is w[0, 1]):
+  //
+  //   panel 0: w00 w10 w20 w30 | w01 w11 w21 w31     panel 1: w40 w50 0 0 | w41 w51 0 0
+  //
+  // w: the rows of panels [first, last). packed: [ceil(n / panel), k, panel] as a whole.
+  // Exact. tests/kernels/test_pack.py shows the picture.
+  void (*pack)(const float* w, std::size_t w_stride, std::size_t n, std::size_t k,
+               std::size_t first, std::size_t last, float* packed);
+
+  // y[r, j] = f(sum_i x[r, i] * w[j, i] + bias[j]), for the columns of panels [first, last):
+  // j from first * panel to min(last * panel, n).
+  //
+  // Error: with f linear, within (L + 8) * u * (sum_i |x[r, i] w[j, i]| + |bias[j]|) of the exact
+  // value, L the length of a run of PartialSums(k). tests/kernels/test_linear.py
+  void (*linear)(const LinearArgs& args, std::size_t first, std::size_t last);
+
+  // The same product with the weight as a file has it, [n, k] row-major, for columns
+  // [first, last) and with no activation: for heads (a few columns) and for a
+  // language-model head tied to the mapped word table. args.packed is that weight.
+  // Error: within (k / 8 + 12) * u * (sum_i |x[r, i] w[j, i]| + |bias[j]|).
+  // tests/kernels/test_linear_rows.py
+  void (*linear_rows)(const LinearArgs& args, std::size_t first, std::size_t last);
+
+  // y = f(y), element by element, or row by row for softmax and log-softmax. y: [rows, cols].
+  // Error: tests/kernels/test_activate.py states a bound for each; for gelu (exact, with erf)
+  // 4u * (1 + x^2 / 2) * |gelu(x)|, and results below the smallest normal number may be 0.
+  void (*activate)(Activation f, std::size_t rows, std::size_t cols, float* y);
+
+  // Adds the residual, then normalises each row r (Ba et al. 2016, arXiv:1607.06450):
+  //
+  //   z = x + residual                                            [rows, cols]
+  //   y[r] = (z[r] - mean(z[r])) / sqrt(var(z[r]) + eps) * gamma + beta
+  //
+  // residual may be null for none. gamma, beta: [cols]. eps > 0. y may be x or residual.
+  // Error: each y is within 4e-7 * (1 + |(z - mean) / std|) * |gamma| + 1 ulp of the exact value
+  // of the float32 z, for |mean| <= std and cols <= 1024. tests/kernels/test_layer_norm.py
+  void (*layer_norm)(const float* x, const float* residual, const float* gamma, const float* beta,
+                     float eps, std::size_t rows, std::size_t cols, float* y);
+
+  // y[t] = layer_norm(word[ids[t]] + type[types[t]] + position[positions[t]]) for `rows` tokens.
+  // word, type, position: tables of `cols` columns. The ids are in range: bindings.cpp checks.
+  // Error: as layer_norm, of the float32 sum. tests/kernels/test_embeddings.py
+  void (*embeddings)(const float* word, const float* type, const float* position,
+                     const std::int64_t* ids, const std::int64_t* types,
+                     const std::int64_t* positions, const float* gamma, const float* beta,
+                     float eps, std::size_t rows, std::size_t cols, float* y);
+
+  // Scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762) of at most
+  // kAttentionQueries queries of one head, without ever storing all the scores:
+  //
+  //   y[i] = head_weight * sum_j softmax_j(scale * q[i] . k[j]) * v[j],   j < visible + i
+  //
+  // by blocks of kAttentionKeys keys counted from key 0, with a running maximum and sum (online
+  // softmax: Milakov and Gimelshein 2018, arXiv:1805.02867). A query that sees no key gives 0.
+  // Error: within (8 + S / 2) * 1e-6 * max_j |v[j]| * |head_weight| for each column, S the largest
+  // sum_c |scale * q[i, c] * k[j, c]|. tests/kernels/test_attention.py
+  void (*attention)(const AttentionArgs& args);
+
+  // The weights of that sum themselves: y[i, j] = head_weight * softmax_j(...), 0 where j is not
+  // visible; y is [queries, keys; y_stride]. v is not read. At most kAttentionQueries queries.
+  // Error: within (8 + S / 2) * 1e-6 * y + FLT_MIN. tests/kernels/test_attention.py
+  void (*attention_weights)(const AttentionArgs& args);
+};
+
+// Every build in this binary, fastest first; `count` is set to their number.
+const Kernels* const* built_kernels(std::size_t& count);
+
+// Whether this CPU, and the system on it, can run that build.
+bool runs_here(const Kernels& kernels);
+
+}  // namespace pyroberta

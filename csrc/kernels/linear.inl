@@ -1,0 +1,183 @@
+// The products: x times a packed weight, and x times a weight as the file has it. The contracts
+// are in kernels.h.
+//
+// Both keep a tile of kTileRows rows in registers while K runs, so that one vector of the weight
+// serves all rows of the tile. With 6 rows x stays row-major: a weight panel is what streams.
+#ifndef PYROBERTA_ISA
+#include "vec/scalar.h"  // so that an editor that opens this file alone can read it
+#endif
+
+#include <cstddef>
+
+#include "kernels.h"
+
+namespace pyroberta::PYROBERTA_ISA {
+namespace {
+
+constexpr std::size_t kPanel = kPanelVecs * kLanes;
+
+// acc[i][v] = sum over k of a[i, k] * b[k, v]: the one product that all kernels share, so that
+// its order of additions is one too. a: [MR, k; a_stride]. b: [k, kPanel].
+template <int MR, int NV>
+__attribute__((always_inline)) inline void tile(const float* a, std::size_t a_stride,
+                                                const float* b, std::size_t k, Vec (&acc)[MR][NV]) {
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[i][v] = zero();
+#pragma GCC unroll 1
+  for (std::size_t kk = 0; kk < k; ++kk) {
+    Vec row[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) row[v] = load(b + kk * kPanel + static_cast<std::size_t>(v) * kLanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i) {
+      const Vec ai = set(a[static_cast<std::size_t>(i) * a_stride + kk]);
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, row[v], acc[i][v]);
+    }
+  }
+}
+
+void pack(const float* w, std::size_t w_stride, std::size_t n, std::size_t k, std::size_t first_panel,
+          std::size_t last_panel, float* packed) {
+  for (std::size_t p = first_panel; p < last_panel; ++p) {
+    float* out = packed + p * k * kPanel;
+    for (std::size_t j = 0; j < kPanel; j += kLanes) {
+      const std::size_t column = p * kPanel + j;
+      const std::size_t columns = column >= n ? 0 : (n - column < kLanes ? n - column : kLanes);
+      std::size_t kk = 0;
+      if (columns == kLanes) {
+        for (; kk + kLanes <= k; kk += kLanes) {
+          transpose(w + column * w_stride + kk, w_stride, out + kk * kPanel + j, kPanel);
+        }
+      }
+      for (; kk < k; ++kk)
+        for (std::size_t i = 0; i < kLanes; ++i)
+          store_first(out + kk * kPanel + j + i,
+                      i < columns ? load_first(w + (column + i) * w_stride + kk, 1) : zero(), 1);
+    }
+  }
+}
+
+// One tile of MR rows and NV vectors of one panel, over one run of K.
+template <int MR, int NV>
+void linear_tile(const LinearArgs& args, std::size_t r, std::size_t panel, std::size_t from,
+                 std::size_t length, bool first_run, bool last_run) {
+  Vec acc[MR][NV];
+  tile<MR, NV>(args.x + r * args.x_stride + from, args.x_stride,
+               args.packed + (panel * args.k + from) * kPanel, length, acc);
+
+  const std::size_t column = panel * kPanel;
+  const std::size_t columns = args.n - column < kPanel ? args.n - column : kPanel;
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i) {
+    float* y = args.y + (r + static_cast<std::size_t>(i)) * args.y_stride + column;
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) {
+      const std::size_t c = static_cast<std::size_t>(v) * kLanes;
+      const std::size_t left = columns > c ? columns - c : 0;
+      Vec value = acc[i][v];
+      if (left >= kLanes) {
+        if (!first_run) value = add(load(y + c), value);
+        if (last_run && args.bias != nullptr) value = add(value, load(args.bias + column + c));
+        store(y + c, value);
+      } else if (left != 0) {
+        if (!first_run) value = add(load_first(y + c, left), value);
+        if (last_run && args.bias != nullptr) {
+          value = add(value, load_first(args.bias + column + c, left));
+        }
+        store_first(y + c, value, left);
+      }
+    }
+    if (last_run) activate_elements(args.activation, y, columns);
+  }
+}
+
+// Calls f<MR, NV>() with MR = rows and NV = vecs, both known only at run time. MR is tried from
+// kTileRows down, NV from kPanelVecs down.
+template <class F, int MR = kTileRows, int NV = kPanelVecs>
+inline void with_tile(std::size_t rows, std::size_t vecs, const F& f) {
+  if (rows < MR) {
+    if constexpr (MR > 1) with_tile<F, MR - 1, NV>(rows, vecs, f);
+  } else if (vecs < NV) {
+    if constexpr (NV > 1) with_tile<F, MR, NV - 1>(rows, vecs, f);
+  } else {
+    f.template operator()<MR, NV>();
+  }
+}
+
+void linear(const LinearArgs& args, std::size_t first_panel, std::size_t last_panel) {
+  const PartialSums runs(args.k);
+  // One run of one panel, for all rows: the weights in it (`length` x kPanel) stay in the cache.
+  const auto run_of_panel = [&](std::size_t run, std::size_t panel) {
+    const std::size_t from = run * runs.length;
+    const std::size_t length = args.k - from < runs.length ? args.k - from : runs.length;
+    const std::size_t columns = args.n - panel * kPanel;
+    const std::size_t vecs = columns >= kPanel ? kPanelVecs : (columns + kLanes - 1) / kLanes;
+    for (std::size_t r = 0; r < args.rows; r += kTileRows) {
+      const std::size_t rows = args.rows - r < kTileRows ? args.rows - r : kTileRows;
+      with_tile(rows, vecs, [&]<int MR, int NV>() {
+        linear_tile<MR, NV>(args, r, panel, from, length, run == 0, run + 1 == runs.count);
+      });
+    }
+  };
+  // A long run goes over all panels before the next one starts, so that the rows' share of x
+  // (rows x length) stays in L2; a short one finishes its panel, so that y does.
+  if (runs.length >= 512) {
+    for (std::size_t run = 0; run < runs.count; ++run)
+      for (std::size_t panel = first_panel; panel < last_panel; ++panel) run_of_panel(run, panel);
+  } else {
+    for (std::size_t panel = first_panel; panel < last_panel; ++panel)
+      for (std::size_t run = 0; run < runs.count; ++run) run_of_panel(run, panel);
+  }
+}
+
+// MR rows of x times NR rows of the weight, each product summed in the lanes of one vector.
+template <int MR, int NR>
+void dot_tile(const LinearArgs& args, std::size_t r, std::size_t column) {
+  const float* x = args.x + r * args.x_stride;
+  const float* w = args.packed + column * args.k;
+  Vec acc[MR][NR];
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < NR; ++j) acc[i][j] = zero();
+  const std::size_t tail = args.k % kLanes, whole = args.k - tail;
+  const auto step = [&](std::size_t k, auto read_vec) {
+    Vec row[NR];
+#pragma GCC unroll 8
+    for (int j = 0; j < NR; ++j) row[j] = read_vec(w + static_cast<std::size_t>(j) * args.k + k);
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i) {
+      const Vec xi = read_vec(x + static_cast<std::size_t>(i) * args.x_stride + k);
+#pragma GCC unroll 8
+      for (int j = 0; j < NR; ++j) acc[i][j] = fma(xi, row[j], acc[i][j]);
+    }
+  };
+#pragma GCC unroll 1
+  for (std::size_t k = 0; k < whole; k += kLanes) step(k, [](const float* p) { return load(p); });
+  if (tail != 0) step(whole, [&](const float* p) { return load_first(p, tail); });
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < NR; ++j) {
+      const std::size_t c = column + static_cast<std::size_t>(j);
+      args.y[(r + static_cast<std::size_t>(i)) * args.y_stride + c] =
+          sum(acc[i][j]) + (args.bias == nullptr ? 0.0f : args.bias[c]);
+    }
+}
+
+void linear_rows(const LinearArgs& args, std::size_t first_column, std::size_t last_column) {
+  constexpr std::size_t kColumns = kPanelVecs;
+  for (std::size_t c = first_column; c < last_column; c += kColumns) {
+    const std::size_t columns = last_column - c < kColumns ? last_column - c : kColumns;
+    for (std::size_t r = 0; r < args.rows; r += kTileRows) {
+      const std::size_t rows = args.rows - r < kTileRows ? args.rows - r : kTileRows;
+      with_tile(rows, columns, [&]<int MR, int NR>() { dot_tile<MR, NR>(args, r, c); });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pyroberta::PYROBERTA_ISA

@@ -1,0 +1,93 @@
+// The contract is in products.h.
+#include "products.h"
+
+#include <algorithm>
+
+#include "parallel.h"
+
+namespace pyroberta {
+namespace {
+
+int threads_for(std::size_t tasks) {
+  return static_cast<int>(std::min(static_cast<std::size_t>(num_threads()), tasks));
+}
+
+// f(first, last) over pieces of `size` of [0, count), on all threads.
+template <class F>
+void in_pieces(std::size_t count, std::size_t size, const F& f) {
+  const std::size_t pieces = (count + size - 1) / size;
+  run_team(threads_for(pieces), [&](Team& team) {
+    team.for_each(pieces, [&](std::size_t piece) {
+      f(piece * size, std::min(count, (piece + 1) * size));
+    });
+  });
+}
+
+// Rows at a time in a product: enough to read a weight few times, few enough to stay in L2.
+constexpr std::size_t kRows = 96;
+
+template <class F>
+void in_tiles(const LinearArgs& args, std::size_t columns, std::size_t size, const F& f) {
+  const std::size_t row_blocks = (args.rows + kRows - 1) / kRows;
+  const std::size_t pieces = (columns + size - 1) / size;
+  run_team(threads_for(row_blocks * pieces), [&](Team& team) {
+    team.for_each(row_blocks * pieces, [&](std::size_t task) {
+      const std::size_t row = task / pieces * kRows, piece = task % pieces;
+      LinearArgs part = args;
+      part.rows = std::min(kRows, args.rows - row);
+      part.x += row * args.x_stride;
+      part.y += row * args.y_stride;
+      f(part, piece * size, std::min(columns, (piece + 1) * size));
+    });
+  });
+}
+
+}  // namespace
+
+void pack(const Kernels& kernels, const float* w, std::size_t n, std::size_t k, float* packed) {
+  in_pieces((n + kernels.panel - 1) / kernels.panel, 1, [&](std::size_t first, std::size_t last) {
+    kernels.pack(w, k, n, k, first, last, packed);
+  });
+}
+
+void linear(const Kernels& kernels, const LinearArgs& args) {
+  in_tiles(args, (args.n + kernels.panel - 1) / kernels.panel, 1,
+           [&](const LinearArgs& part, std::size_t first, std::size_t last) {
+             kernels.linear(part, first, last);
+           });
+}
+
+void linear_rows(const Kernels& kernels, const LinearArgs& args) {
+  // 256 columns of 768 are 786 KB of the weight, read once for all rows of the piece.
+  in_tiles(args, args.n, args.n <= 256 ? 16 : 256,
+           [&](const LinearArgs& part, std::size_t first, std::size_t last) {
+             kernels.linear_rows(part, first, last);
+           });
+}
+
+void layer_norm(const Kernels& kernels, const float* x, const float* residual, const float* gamma,
+                const float* beta, float eps, std::size_t rows, std::size_t cols, float* y) {
+  in_pieces(rows, 64, [&](std::size_t first, std::size_t last) {
+    const std::size_t at = first * cols;
+    kernels.layer_norm(x + at, residual == nullptr ? nullptr : residual + at, gamma, beta, eps,
+                       last - first, cols, y + at);
+  });
+}
+
+void activate(const Kernels& kernels, Activation f, std::size_t rows, std::size_t cols, float* y) {
+  in_pieces(rows, 64, [&](std::size_t first, std::size_t last) {
+    kernels.activate(f, last - first, cols, y + first * cols);
+  });
+}
+
+void embeddings(const Kernels& kernels, const float* word, const float* type,
+                const float* position, const std::int64_t* ids, const std::int64_t* types,
+                const std::int64_t* positions, const float* gamma, const float* beta, float eps,
+                std::size_t rows, std::size_t cols, float* y) {
+  in_pieces(rows, 64, [&](std::size_t first, std::size_t last) {
+    kernels.embeddings(word, type, position, ids + first, types + first, positions + first, gamma,
+                       beta, eps, last - first, cols, y + first * cols);
+  });
+}
+
+}  // namespace pyroberta

@@ -1,0 +1,31 @@
+// The kernels that are called on their own, their work shared among threads. Pointers and sizes as
+// in kernels.h; any exception is thrown before the work begins.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels.h"
+
+namespace pyroberta {
+
+// Lays out a whole weight; packed: packed_size(kernels, n, k) floats.
+void pack(const Kernels& kernels, const float* w, std::size_t n, std::size_t k, float* packed);
+
+inline std::size_t packed_size(const Kernels& kernels, std::size_t n, std::size_t k) {
+  return round_up(n, kernels.panel) * k;
+}
+
+void linear(const Kernels& kernels, const LinearArgs& args);
+void linear_rows(const Kernels& kernels, const LinearArgs& args);
+
+// Rows [0, rows) in pieces of some rows: f(first, last).
+void layer_norm(const Kernels& kernels, const float* x, const float* residual, const float* gamma,
+                const float* beta, float eps, std::size_t rows, std::size_t cols, float* y);
+void activate(const Kernels& kernels, Activation f, std::size_t rows, std::size_t cols, float* y);
+void embeddings(const Kernels& kernels, const float* word, const float* type,
+                const float* position, const std::int64_t* ids, const std::int64_t* types,
+                const std::int64_t* positions, const float* gamma, const float* beta, float eps,
+                std::size_t rows, std::size_t cols, float* y);
+
+}  // namespace pyroberta

@@ -1,0 +1,102 @@
+// float32 vectors of eight lanes, on AVX2 and FMA.
+//
+// Every vec/*.h gives the same names with the same meaning, so that a kernel is written once.
+// `n` in the *_first names is below kLanes; lanes from n on are zero, and memory from p + n on
+// is not touched. `max` and `min` give their second argument where either is NaN. An operation is
+// added to all of these headers or to none.
+#pragma once
+
+#define PYROBERTA_ISA avx2
+
+#include <immintrin.h>
+
+#include <cstddef>
+
+namespace pyroberta::PYROBERTA_ISA {
+namespace {
+
+using Vec = __m256;
+constexpr std::size_t kLanes = 8;
+// The register tile of the products: 6 x 16 is 12 accumulators of the 16 registers.
+constexpr int kTileRows = 6;
+constexpr int kPanelVecs = 2;
+
+inline __m256i first(std::size_t n) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);
+}
+
+inline Vec zero() { return _mm256_setzero_ps(); }
+inline Vec set(float a) { return _mm256_set1_ps(a); }
+inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
+inline Vec load_first(const float* p, std::size_t n) { return _mm256_maskload_ps(p, first(n)); }
+inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a); }
+inline void store_first(float* p, Vec a, std::size_t n) { _mm256_maskstore_ps(p, first(n), a); }
+inline Vec keep_first(Vec a, std::size_t n) {
+  return _mm256_and_ps(a, _mm256_castsi256_ps(first(n)));
+}
+inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }  // a * b + c
+inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+inline Vec abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+inline Vec copysign(Vec magnitude, Vec sign) {
+  const __m256 bit = _mm256_set1_ps(-0.0f);
+  return _mm256_or_ps(_mm256_andnot_ps(bit, magnitude), _mm256_and_ps(bit, sign));
+}
+// a < b ? yes : no, lane by lane; `no` where either is NaN.
+inline Vec where_less(Vec a, Vec b, Vec yes, Vec no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+inline Vec round(Vec a) {
+  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+// a * 2^n for whole n in [-252, 254]. In two factors, since 2^n alone may be out of range.
+inline Vec scale_by_power(Vec a, Vec n) {
+  const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
+  const __m256i bias = _mm256_set1_epi32(127);
+  const auto power = [&](__m256i e) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(e, bias), 23));
+  };
+  return mul(mul(a, power(half)), power(_mm256_sub_epi32(whole, half)));
+}
+
+inline float sum(Vec a) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  s = _mm_add_ss(s, _mm_movehdup_ps(s));
+  return _mm_cvtss_f32(s);
+}
+inline float largest(Vec a) {
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  s = _mm_max_ss(s, _mm_movehdup_ps(s));
+  return _mm_cvtss_f32(s);
+}
+
+// out[j * out_stride + i] = in[i * in_stride + j] for a square of kLanes.
+inline void transpose(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) {
+  __m256 a[8], b[8];
+  for (int i = 0; i < 8; ++i) a[i] = load(in + static_cast<std::size_t>(i) * in_stride);
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    a[i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
+    a[i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xEE);
+    a[i + 2] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+    a[i + 3] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0xEE);
+  }
+  for (int i = 0; i < 4; ++i) {
+    const std::size_t j = static_cast<std::size_t>(i);
+    store(out + j * out_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
+    store(out + (j + 4) * out_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+  }
+}
+
+}  // namespace
+}  // namespace pyroberta::PYROBERTA_ISA

@@ -1,0 +1,94 @@
+"""The compiled kernels. Private: use the pyroberta package."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats = NDArray[np.float32]
+_Ints = NDArray[np.int64]
+
+version: str
+openmp: str
+attention_queries: int
+
+class Kernels:
+    @property
+    def isa(self) -> str: ...
+    @property
+    def panel(self) -> int: ...
+    @property
+    def tile_rows(self) -> int: ...
+    def linear(
+        self, x: _Floats, weight: Packed, bias: _Floats | None, activation: int
+    ) -> _Floats: ...
+    def linear_rows(self, x: _Floats, weight: _Floats, bias: _Floats | None) -> _Floats: ...
+    def activate(self, activation: int, x: _Floats) -> _Floats: ...
+    def layer_norm(
+        self,
+        x: _Floats,
+        residual: _Floats | None,
+        gamma: _Floats,
+        beta: _Floats,
+        eps: float,
+    ) -> _Floats: ...
+    def embeddings(
+        self,
+        word: _Floats,
+        type: _Floats,
+        position: _Floats,
+        ids: _Ints,
+        types: _Ints,
+        positions: _Ints,
+        gamma: _Floats,
+        beta: _Floats,
+        eps: float,
+    ) -> _Floats: ...
+    def attention(
+        self,
+        q: _Floats,
+        k: _Floats,
+        v: _Floats,
+        visible: int,
+        scale: float,
+        head_weight: float,
+    ) -> _Floats: ...
+    def attention_weights(
+        self, q: _Floats, k: _Floats, visible: int, scale: float, head_weight: float
+    ) -> _Floats: ...
+
+class Packed:
+    def __init__(self, kernels: Kernels, weight: _Floats) -> None: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def k(self) -> int: ...
+    def layout(self) -> _Floats: ...
+
+class Block:
+    def __init__(
+        self,
+        kernels: Kernels,
+        hidden: int,
+        intermediate_size: int,
+        heads: int,
+        activation: int,
+        eps: float,
+    ) -> None: ...
+    def set_linear(self, name: str, weight: _Floats, bias: _Floats) -> None: ...
+    def set_norm(self, name: str, gamma: _Floats, beta: _Floats) -> None: ...
+
+class Workspaces:
+    def __init__(self) -> None: ...
+
+def run_blocks(
+    blocks: list[Block],
+    x: _Floats,
+    offsets: _Ints,
+    head_mask: _Floats | None,
+    causal: bool,
+    want_attentions: bool,
+    workspaces: Workspaces,
+) -> tuple[_Floats, _Floats | None]: ...
+def built_isas() -> list[str]: ...
+def find_kernels(isa: str) -> Kernels | None: ...
+def set_num_threads(n: int) -> None: ...
+def get_num_threads() -> int: ...

@@ -1,0 +1,108 @@
+"""The names of tensors: how files spell them, and which of them a model needs.
+
+Inside this package a tensor of the encoder goes by Hugging Face's name without the family's prefix
+(``embeddings.word_embeddings.weight``), one of a head by its full name (``lm_head.bias``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from ..errors import CheckpointError
+from .reader import Checkpoint, Tensor
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+# What the families put before the encoder's names; none in a bare encoder's file.
+PREFIXES = ("", "roberta.", "xlm_roberta.", "xlm-roberta.", "camembert.", "data2vec_text.")
+
+_WORDS = "embeddings.word_embeddings.weight"
+
+# Buffers that older versions of transformers saved: they hold 0, 1, 2, ... and zeros.
+_BUFFERS = {"embeddings.position_ids", "embeddings.token_type_ids"}
+
+# The tensors of the family's heads: one may stand in the file of a model opened as another.
+_HEADS = re.compile(
+    r"(pooler\.dense\.(weight|bias)"
+    r"|lm_head\.((dense|layer_norm|decoder)\.(weight|bias)|bias|weight)"
+    r"|classifier\.((dense|out_proj)\.)?(weight|bias)"
+    r"|qa_outputs\.(weight|bias))"
+)
+_CROSS = re.compile(r"encoder\.layer\.\d+\.crossattention\..*")
+
+# Spellings of old checkpoints: the first is ours, and is preferred where both are there.
+_SPELLINGS = {
+    "lm_head.decoder.weight": ("lm_head.weight",),
+    "lm_head.bias": ("lm_head.decoder.bias",),
+}
+
+
+def find_prefix(names: Iterable[str]) -> str:
+    """What stands before the encoder's names in a file. Raises CheckpointError if unclear."""
+    found = sorted(name[: -len(_WORDS)] for name in names if name.endswith(_WORDS))
+    if len(found) != 1 or found[0] not in PREFIXES:
+        expected = ", ".join(repr(prefix) for prefix in PREFIXES)
+        raise CheckpointError(
+            f"checkpoint must hold {_WORDS} once, after one of the prefixes {expected}, "
+            f"not after {found if found else 'none'}"
+        )
+    return found[0]
+
+
+def rename(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The tensors of a file under this package's names, buffers left out.
+
+    Raises:
+        CheckpointError: no known prefix, or two tensors of one name.
+    """
+    prefix = find_prefix(checkpoint)
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in checkpoint.items():
+        ours = name[len(prefix) :] if name.startswith(prefix) else name
+        ours = re.sub(r"(LayerNorm|layer_norm)\.gamma$", r"\1.weight", ours)
+        ours = re.sub(r"(LayerNorm|layer_norm)\.beta$", r"\1.bias", ours)
+        if ours in _BUFFERS:
+            continue
+        if ours in renamed:
+            raise CheckpointError(
+                f"checkpoint must hold {ours} once, not as {renamed[ours].name} and as {name}"
+            )
+        renamed[ours] = tensor
+    for ours, others in _SPELLINGS.items():
+        for other in others:
+            if other in renamed:
+                renamed.setdefault(ours, renamed[other])
+    return renamed
+
+
+def check(tensors: Mapping[str, Tensor], shapes: Shapes, *, cross_attention: bool) -> None:
+    """Raise one CheckpointError that lists every missing, extra and misshapen tensor.
+
+    Args:
+        tensors: of the file, renamed.
+        shapes: of every tensor that the model needs.
+        cross_attention: the configuration has cross attention, which the model may leave aside.
+    """
+    missing = [f"{name} {list(shapes[name])}" for name in shapes if name not in tensors]
+    misshapen = [
+        f"{name} must be {list(shape)}, not {list(tensors[name].shape)}"
+        for name, shape in shapes.items()
+        if name in tensors and tensors[name].shape != shape
+    ]
+    extra = [
+        f"{name} {list(tensor.shape)}"
+        for name, tensor in tensors.items()
+        if name not in shapes
+        and not _HEADS.fullmatch(name)
+        and not (cross_attention and _CROSS.fullmatch(name))
+    ]
+    problems = [
+        f"{what}: {'; '.join(found)}"
+        for what, found in (("missing", missing), ("extra", extra), ("misshapen", misshapen))
+        if found
+    ]
+    if problems:
+        raise CheckpointError(
+            "checkpoint must hold exactly the tensors of the model; " + " | ".join(problems)
+        )

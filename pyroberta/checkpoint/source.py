@@ -1,0 +1,134 @@
+"""Where a model's weights come from: a checkpoint's files, or a seed.
+
+A source gives the same arrays each time it is asked, so that a model whose weights were packed
+can have them again (to save, or to train).
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .names import Shapes, check, rename
+from .reader import Tensor, open_checkpoint, widen
+
+Array = NDArray[Any]
+
+
+class Table:
+    """A tensor whose rows are gathered: mapped from its file, and never copied as a whole.
+
+    Args:
+        raw: ``[rows, cols]``, the bits as stored.
+        stored: their dtype in the file's terms, e.g. ``"BF16"``.
+    """
+
+    def __init__(self, raw: Array, stored: str = "F32") -> None:
+        self._raw = raw
+        self._stored = stored
+
+    @property
+    def is_float32(self) -> bool:
+        """Whether ``array`` costs nothing."""
+        return self._stored == "F32"
+
+    def array(self) -> Array:
+        """All rows as float32; from then on kept so, where the file has another dtype."""
+        if not self.is_float32:
+            self._raw, self._stored = widen(self._raw, self._stored), "F32"
+        return self._raw
+
+    def rows(self, ids: NDArray[np.int64]) -> Array:
+        """``array()[ids]``, without widening the others."""
+        return widen(self._raw[ids], self._stored)
+
+
+class Source(Protocol):
+    """Gives the tensors of a model by name."""
+
+    def names(self) -> set[str]:
+        """What it can give."""
+
+    def read(self, name: str, dtype: np.dtype[Any] | type = np.float32) -> Array:
+        """A tensor's values."""
+
+    def table(self, name: str) -> Table:
+        """A tensor to gather rows from."""
+
+
+class FileSource:
+    """The tensors of a checkpoint's folder.
+
+    Args:
+        path: the folder.
+        memory_map: tables stay in the mapped file; else they are read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, memory_map: bool = True) -> None:
+        self._tensors: dict[str, Tensor] = rename(open_checkpoint(path))
+        self._memory_map = memory_map
+
+    def check(self, shapes: Shapes, *, cross_attention: bool) -> None:
+        """Raise CheckpointError unless the files hold exactly these tensors."""
+        check(self._tensors, shapes, cross_attention=cross_attention)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Forget all tensors but these: the heads of other models that share the file."""
+        self._tensors = {name: self._tensors[name] for name in names}
+
+    def names(self) -> set[str]:
+        return set(self._tensors)
+
+    def read(self, name: str, dtype: np.dtype[Any] | type = np.float32) -> Array:
+        return self._tensors[name].read(dtype)
+
+    def table(self, name: str) -> Table:
+        tensor = self._tensors[name]
+        if not self._memory_map:
+            return Table(tensor.read())
+        return Table(tensor.map(), tensor.dtype)
+
+
+class RandomSource:
+    """Weights drawn as a model is initialised before training.
+
+    Matrices are normal with standard deviation ``initializer_range``, biases 0, layer norms 1
+    and 0, and the padding rows of the word and position tables 0. Each tensor has a stream of its
+    own, so that its values depend on the seed and its name alone.
+
+    Args:
+        shapes: of every tensor.
+        seed: any whole number of at least 0.
+        initializer_range: the standard deviation.
+        pad_token_id: the row that is 0.
+    """
+
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, ...]], seed: int, initializer_range: float, pad: int
+    ) -> None:
+        self._shapes = dict(shapes)
+        self._seed = seed
+        self._range = initializer_range
+        self._pad = pad
+
+    def names(self) -> set[str]:
+        return set(self._shapes)
+
+    def read(self, name: str, dtype: np.dtype[Any] | type = np.float32) -> Array:
+        shape = self._shapes[name]
+        if len(shape) == 1:
+            norm = "LayerNorm" in name or "layer_norm" in name
+            return np.full(shape, float(norm and name.endswith(".weight")), dtype)
+        rng = np.random.default_rng([self._seed, zlib.crc32(name.encode())])
+        values = rng.standard_normal(shape, np.float32) * np.float32(self._range)
+        if name.endswith(("word_embeddings.weight", "position_embeddings.weight")):
+            values[self._pad] = 0
+        return values.astype(dtype, copy=False)
+
+    def table(self, name: str) -> Table:
+        return Table(self.read(name))

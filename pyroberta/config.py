@@ -1,0 +1,340 @@
+"""The shape of a RoBERTa model: what ``config.json`` says, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .activations import canonical_activation
+from .errors import ConfigError
+
+# A size beyond these is a broken or hostile file, not a model: it is refused before anything is
+# allocated. The largest checkpoints known have 250,002 words, 8,194 positions and 24 blocks.
+_LIMITS = {
+    "vocab_size": 2**24,
+    "max_positions": 2**24,
+    "max_token_types": 2**16,
+    "hidden_size": 2**16,
+    "num_blocks": 2**12,
+    "num_attention_heads": 2**16,
+    "intermediate_size": 2**20,
+    "num_labels": 2**20,
+}
+_MAX_CONFIG_BYTES = 2**20
+
+_HF_NAMES = {
+    "vocab_size": "vocab_size",
+    "max_positions": "max_position_embeddings",
+    "max_token_types": "type_vocab_size",
+    "hidden_size": "hidden_size",
+    "num_blocks": "num_hidden_layers",
+    "num_attention_heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size",
+    "activation": "hidden_act",
+    "dropout_rate": "hidden_dropout_prob",
+    "attention_dropout_rate": "attention_probs_dropout_prob",
+    "classifier_dropout_rate": "classifier_dropout",
+    "layer_norm_epsilon": "layer_norm_eps",
+    "initializer_range": "initializer_range",
+    "output_hidden_states": "output_hidden_states",
+    "output_attentions": "output_attentions",
+    "num_labels": "num_labels",
+    "id_to_label": "id2label",
+    "use_cross_attention": "add_cross_attention",
+    "pad_token_id": "pad_token_id",
+    "bos_token_id": "bos_token_id",
+    "eos_token_id": "eos_token_id",
+    "forced_bos_token_id": "forced_bos_token_id",
+    "forced_eos_token_id": "forced_eos_token_id",
+    "tie_word_embeddings": "tie_word_embeddings",
+    "problem_type": "problem_type",
+}
+
+# The graph of all of these is the same; their tensors have other prefixes (checkpoint/names.py).
+MODEL_TYPES = ("roberta", "xlm-roberta", "camembert", "data2vec-text")
+
+_OTHER_GRAPHS = {
+    "bert": "a BERT graph: its positions count from 0, with no offset for the pad",
+    "xlm-roberta-xl": "normalised before each sub-layer and after the last block",
+    "roberta-prelayernorm": "normalised before each sub-layer and after the last block",
+    "mpnet": "its attention has a relative bias",
+    "deberta": "its attention is disentangled",
+    "deberta-v2": "its attention is disentangled",
+    "longformer": "its attention is a sliding window",
+    "data2vec": "a container; the text model is data2vec-text",
+}
+
+_PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RobertaConfig:
+    """The sizes and constants of one model.
+
+    ``from_hf`` reads Hugging Face's ``config.json``, whose names differ. The defaults are those
+    of the ancestor (and are BERT's: a RoBERTa checkpoint always names its own).
+
+    Args:
+        vocab_size: rows of the word table.
+        max_positions: rows of the position table; see ``max_tokens``.
+        max_token_types: rows of the token-type table.
+        hidden_size: the width of a token's vector in every block.
+        num_blocks: transformer blocks.
+        num_attention_heads: heads of each block; divides ``hidden_size``.
+        intermediate_size: the width between the two layers of a feed-forward network.
+        activation: the function between them, by any name of ``activations.py``.
+        dropout_rate, attention_dropout_rate, classifier_dropout_rate: for ``training=True``
+            alone; ``None`` for the last means ``dropout_rate``.
+        layer_norm_epsilon: added to the variance.
+        initializer_range: standard deviation of the weights that ``from_config`` draws.
+        output_hidden_states, output_attentions: what a call gives when it does not say.
+        num_labels: columns of a classifier.
+        id_to_label: their names, empty or one for each.
+        use_cross_attention: the causal model's blocks attend to an encoder's output too.
+        pad_token_id, bos_token_id, eos_token_id, forced_bos_token_id, forced_eos_token_id: words
+            with a role. Positions count from ``pad_token_id + 1``.
+        tie_word_embeddings: the language-model head multiplies by the word table.
+        problem_type: what a sequence classifier's logits mean: ``"regression"``,
+            ``"single_label_classification"``, ``"multi_label_classification"`` or ``None``.
+
+    Raises:
+        ConfigError: a value of the wrong type, out of range, or at odds with another.
+
+    Example:
+        >>> RobertaConfig(max_positions=514).max_tokens
+        512
+    """
+
+    vocab_size: int = 30522
+    max_positions: int = 512
+    max_token_types: int = 2
+    hidden_size: int = 768
+    num_blocks: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    activation: str = "gelu"
+    dropout_rate: float = 0.1
+    attention_dropout_rate: float = 0.1
+    classifier_dropout_rate: float | None = None
+    layer_norm_epsilon: float = 1e-12
+    initializer_range: float = 0.02
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    num_labels: int = 2
+    id_to_label: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    use_cross_attention: bool = False
+    pad_token_id: int = 1
+    bos_token_id: int | None = 0
+    eos_token_id: int | None = 2
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: int | None = None
+    tie_word_embeddings: bool = True
+    problem_type: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in _LIMITS.items():
+            _check_int(name, getattr(self, name), 1, limit)
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"hidden_size must be a multiple of num_attention_heads "
+                f"({self.num_attention_heads}), not {self.hidden_size}"
+            )
+        canonical_activation(_checked(self.activation, str, "activation", "a name"))
+        for name in ("dropout_rate", "attention_dropout_rate", "classifier_dropout_rate"):
+            rate = getattr(self, name)
+            if rate is not None or name != "classifier_dropout_rate":
+                _check_float(name, rate, "in [0, 1)", lambda rate: 0 <= rate < 1)
+        _check_float("layer_norm_epsilon", self.layer_norm_epsilon, "above 0", lambda eps: eps > 0)
+        _check_float("initializer_range", self.initializer_range, "0 or more", lambda r: r >= 0)
+        for name in (
+            "output_hidden_states",
+            "output_attentions",
+            "use_cross_attention",
+            "tie_word_embeddings",
+        ):
+            _checked(getattr(self, name), bool, name, "true or false")
+        _check_int("pad_token_id", self.pad_token_id, 0, self.vocab_size - 1)
+        if self.max_tokens < 1:
+            raise ConfigError(
+                f"max_positions must be above pad_token_id + 1 ({self.pad_token_id + 1}), "
+                f"not {self.max_positions}"
+            )
+        for name in ("bos_token_id", "eos_token_id", "forced_bos_token_id", "forced_eos_token_id"):
+            if getattr(self, name) is not None:
+                _check_int(name, getattr(self, name), 0, self.vocab_size - 1)
+        if self.problem_type is not None and self.problem_type not in _PROBLEM_TYPES:
+            raise ConfigError(
+                f"problem_type must be None or one of {', '.join(_PROBLEM_TYPES)}, "
+                f"not {self.problem_type!r}"
+            )
+        object.__setattr__(self, "id_to_label", _checked_labels(self.id_to_label))
+        if self.id_to_label and len(self.id_to_label) != self.num_labels:
+            raise ConfigError(
+                f"id_to_label must have num_labels ({self.num_labels}) entries, "
+                f"not {len(self.id_to_label)}"
+            )
+
+    @property
+    def head_size(self) -> int:
+        """The width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest sequence that the model takes, special tokens included.
+
+        RoBERTa counts positions from ``pad_token_id + 1`` (fairseq's padding offset), so the
+        first rows of the position table are never a token's: 514 rows hold 512 tokens.
+        """
+        return self.max_positions - self.pad_token_id - 1
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The name of each label, ``LABEL_0`` and so on where the file names none."""
+        return tuple(self.id_to_label.get(i, f"LABEL_{i}") for i in range(self.num_labels))
+
+    @classmethod
+    def from_hf(cls, config: Mapping[str, Any], **overrides: Any) -> RobertaConfig:
+        """Read a parsed ``config.json``; ``overrides`` are fields of this class.
+
+        Keys that cannot change the result (dates, library versions) are ignored. A key that
+        would change it in a way that this package does not compute raises ConfigError.
+        """
+        if not isinstance(config, Mapping):
+            raise ConfigError(f"config.json must hold an object, not {type(config).__name__}")
+        _refuse_other_graphs(config)
+        values: dict[str, Any] = {}
+        for name, key in _HF_NAMES.items():
+            if key in config:
+                values[name] = config[key]
+        if "use_cross_attention" in config:  # the ancestor's own spelling
+            values.setdefault("use_cross_attention", config["use_cross_attention"])
+        # Files carry null for "as the default says"; the fields that may be None keep it.
+        optional = {f.name for f in dataclasses.fields(cls) if "None" in str(f.type)}
+        values = {k: v for k, v in values.items() if v is not None or k in optional}
+        if "id_to_label" in values:
+            values["id_to_label"] = labels = _checked_labels(values["id_to_label"])
+            # Hugging Face writes both; where they differ the labels' names are the later ones.
+            if "num_labels" not in values and labels:
+                values["num_labels"] = len(labels)
+        if "num_labels" in overrides and "id_to_label" not in overrides:
+            labels = values.get("id_to_label", {})
+            if len(labels) != overrides["num_labels"]:
+                values.pop("id_to_label", None)
+        values.update(overrides)
+        known = {f.name for f in dataclasses.fields(cls)}
+        for name in overrides:
+            if name not in known:
+                raise ConfigError(
+                    f"config override must be one of {', '.join(sorted(known))}, not {name!r}"
+                )
+        return cls(**values)
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str], **overrides: Any) -> RobertaConfig:
+        """Read ``config.json`` in the folder ``path``.
+
+        Raises:
+            FileNotFoundError: there is no such folder or file.
+            ConfigError: the file is not JSON, or not of a model that this package computes.
+        """
+        return cls.from_hf(read_config_json(path), **overrides)
+
+    def to_hf(self) -> dict[str, Any]:
+        """This configuration under Hugging Face's names, for ``config.json``."""
+        hf: dict[str, Any] = {"model_type": "roberta"}
+        for name, key in _HF_NAMES.items():
+            value = getattr(self, name)
+            if name == "id_to_label":
+                if not value:
+                    continue
+                value = {str(i): label for i, label in value.items()}
+                hf["label2id"] = {label: int(i) for i, label in value.items()}
+            hf[key] = value
+        # Hugging Face's activations lack some of Bumblebee's names; theirs are written where
+        # both have the function.
+        hf["position_embedding_type"] = "absolute"
+        return hf
+
+
+def read_config_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The parsed ``config.json`` of a folder. Raises FileNotFoundError or ConfigError."""
+    file = Path(path) / "config.json"
+    if not Path(path).is_dir():
+        raise FileNotFoundError(f"path must be a checkpoint's folder, not {str(path)!r}")
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} must be a file: a checkpoint's configuration")
+    size = file.stat().st_size
+    if size > _MAX_CONFIG_BYTES:
+        raise ConfigError(f"{file} must be at most {_MAX_CONFIG_BYTES} bytes, not {size}")
+    try:
+        config = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{file} must be JSON, not what it holds: {error}") from None
+    if not isinstance(config, dict):
+        raise ConfigError(f"{file} must hold an object, not {type(config).__name__}")
+    return config
+
+
+def _refuse_other_graphs(config: Mapping[str, Any]) -> None:
+    model_type = config.get("model_type", "roberta")
+    if model_type not in MODEL_TYPES:
+        reason = _OTHER_GRAPHS.get(str(model_type))
+        raise ConfigError(
+            f"model_type must be one of {', '.join(MODEL_TYPES)}, not {model_type!r}"
+            + (f" ({reason})" if reason else "")
+        )
+    position = config.get("position_embedding_type", "absolute")
+    if position not in (None, "absolute"):
+        raise ConfigError(f"position_embedding_type must be 'absolute', not {position!r}")
+    if config.get("pruned_heads"):
+        raise ConfigError(
+            f"pruned_heads must be empty, not {config['pruned_heads']!r}: "
+            "the tensors of a pruned model have other shapes"
+        )
+    if config.get("quantization_config"):
+        raise ConfigError("quantization_config must be absent: quantised checkpoints are not read")
+    if config.get("embedding_size", config.get("hidden_size")) != config.get("hidden_size"):
+        raise ConfigError(
+            f"embedding_size must equal hidden_size ({config.get('hidden_size')}), "
+            f"not {config['embedding_size']!r}"
+        )
+
+
+def _checked(value: Any, kind: type, name: str, what: str) -> Any:
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} must be {what}, not {value!r}")
+    return value
+
+
+def _check_int(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"{name} must be a whole number in [{low}, {high}], not {value!r}")
+
+
+def _check_float(name: str, value: Any, what: str, holds: Any) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not holds(value):
+        raise ConfigError(f"{name} must be a number {what}, not {value!r}")
+
+
+def _checked_labels(labels: Any) -> dict[int, str]:
+    if labels is None:
+        return {}
+    if not isinstance(labels, Mapping):
+        raise ConfigError(f"id_to_label must map numbers to names, not {labels!r}")
+    checked: dict[int, str] = {}
+    for key, label in labels.items():
+        try:
+            index = int(key)
+        except (TypeError, ValueError):
+            raise ConfigError(f"id_to_label must have whole numbers as keys, not {key!r}") from None
+        checked[index] = str(label)
+    if sorted(checked) != list(range(len(checked))):
+        raise ConfigError(f"id_to_label must number its labels from 0 on, not {sorted(checked)}")
+    return checked

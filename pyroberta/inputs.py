@@ -1,0 +1,312 @@
+"""From the arrays of a call to one checked run of tokens.
+
+Everything after this file works on a ragged batch: the attended tokens of all rows, one after the
+other, and where each row begins. A masked token is dropped here, wherever it stands (nothing
+attends to it, so the others are unchanged), and results are put back by ``Ragged.scatter``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .config import RobertaConfig
+from .errors import InputError
+
+Array = NDArray[Any]
+IntArray = NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """The attended tokens of a batch, row after row.
+
+    Attributes:
+        batch, tokens: the shape of the arrays that the call was given.
+        choices: how many rows in a row belong together; 1 but for multiple choice.
+        ids, types, positions: int64 ``[total]``.
+        offsets: int64 ``[batch + 1]``: row ``r`` is ``ids[offsets[r]:offsets[r + 1]]``.
+        places: int64 ``[total]``: where each token stood in the flattened ``[batch * tokens]``.
+    """
+
+    batch: int
+    tokens: int
+    choices: int
+    ids: IntArray
+    types: IntArray
+    positions: IntArray
+    offsets: IntArray
+    places: IntArray
+
+    def scatter(self, values: Array, fill: float = 0.0) -> Array:
+        """``values [total, ...]`` put back to ``[batch, tokens, ...]``, ``fill`` where masked."""
+        flat = np.full((self.batch * self.tokens, *values.shape[1:]), fill, values.dtype)
+        flat[self.places] = values
+        return flat.reshape(self.batch, self.tokens, *values.shape[1:])
+
+    def scatter_attentions(self, flat: Array, heads: int) -> Array:
+        """The attentions of ``run_blocks`` as ``[batch, heads, tokens, tokens]``."""
+        dense = np.zeros((self.batch, heads, self.tokens, self.tokens), flat.dtype)
+        at = 0
+        for row in range(self.batch):
+            columns = self.places[self.offsets[row] : self.offsets[row + 1]] - row * self.tokens
+            size = heads * len(columns) ** 2
+            part = flat[at : at + size].reshape(heads, len(columns), len(columns))
+            dense[row][:, columns[:, None], columns] = part
+            at += size
+        return dense
+
+    def first_tokens(self) -> IntArray:
+        """Where each row's first token stands in ``ids``.
+
+        Raises:
+            InputError: a row's first token is masked.
+        """
+        lengths = np.diff(self.offsets)
+        begins = self.offsets[:-1]
+        for row in range(self.batch):
+            if lengths[row] == 0 or self.places[begins[row]] != row * self.tokens:
+                raise InputError(
+                    f"attention_mask must attend to the first token of every row, which this "
+                    f"model's head reads, not mask it in row {row}"
+                )
+        return begins
+
+
+def read_batch(
+    config: RobertaConfig,
+    input_ids: ArrayLike,
+    attention_mask: ArrayLike | None,
+    token_type_ids: ArrayLike | None,
+    position_ids: ArrayLike | None,
+    *,
+    choices: bool = False,
+) -> Ragged:
+    """Check the inputs of a call and drop the masked tokens.
+
+    Args:
+        config: the sizes to check against.
+        input_ids: integers ``[batch, tokens]`` in ``[0, vocab_size)``.
+        attention_mask: ``[batch, tokens]``, bool, integer or float, finite and not negative;
+            above 0 means attended. ``None``: every token is, pads too.
+        token_type_ids: integers ``[batch, tokens]`` in ``[0, max_token_types)``; ``None``: 0.
+        position_ids: integers ``[batch, tokens]``, in ``[0, max_positions)`` where attended;
+            ``None``: see ``default_positions``.
+        choices: the arrays are ``[batch, choices, tokens]``; the result has
+            ``batch * choices`` rows.
+
+    Raises:
+        InputError: an argument of another shape, kind or range.
+    """
+    rank = 3 if choices else 2
+    ids = _integers("input_ids", input_ids)
+    wanted = "[batch, choices, tokens]" if choices else "[batch, tokens]"
+    if ids.ndim != rank:
+        raise InputError(f"input_ids must be {wanted}, not of shape {list(ids.shape)}")
+    if ids.shape[-1] == 0:
+        raise InputError(f"input_ids must have at least one token a row, not {list(ids.shape)}")
+    if choices and ids.shape[1] == 0:
+        raise InputError(f"input_ids must have at least one choice, not {list(ids.shape)}")
+    _check_range("input_ids", ids, config.vocab_size, "vocab_size")
+
+    if token_type_ids is None:
+        types: IntArray = np.zeros(ids.shape, np.int64)
+    else:
+        types = _integers("token_type_ids", token_type_ids)
+        _check_shape("token_type_ids", types, ids)
+        _check_range("token_type_ids", types, config.max_token_types, "max_token_types")
+
+    if attention_mask is None:
+        attended = np.ones(ids.shape, bool)
+        if (ids == config.pad_token_id).any():
+            warnings.warn(
+                f"input_ids hold pad_token_id ({config.pad_token_id}) and no attention_mask was "
+                "given: the pads are attended to",
+                stacklevel=4,
+            )
+    else:
+        attended = _read_mask("attention_mask", attention_mask, ids, wanted)
+
+    if position_ids is None:
+        positions = default_positions(ids, config.pad_token_id)
+        _check_length(positions, attended, config)
+    else:
+        positions = _integers("position_ids", position_ids)
+        _check_shape("position_ids", positions, ids)
+        _check_range("position_ids", positions, config.max_positions, "max_positions", attended)
+
+    rows, tokens = int(np.prod(ids.shape[:-1])), ids.shape[-1]
+    attended = attended.reshape(rows, tokens)
+    offsets = np.zeros(rows + 1, np.int64)
+    np.cumsum(attended.sum(axis=1), out=offsets[1:])
+    places = np.flatnonzero(attended)
+    return Ragged(
+        batch=rows,
+        tokens=tokens,
+        choices=ids.shape[1] if choices else 1,
+        ids=ids.ravel()[places],
+        types=types.ravel()[places],
+        positions=positions.ravel()[places],
+        offsets=offsets,
+        places=places,
+    )
+
+
+def default_positions(ids: IntArray, pad_token_id: int) -> IntArray:
+    """Positions by Hugging Face's rule, along the last axis of ``ids``.
+
+    Tokens that are not the pad count up from ``pad_token_id + 1``; pads get ``pad_token_id``
+    and are not counted. Masked tokens count, unless they are pads.
+
+    Example:
+        >>> default_positions(np.array([[7, 8, 1, 9, 1]]), pad_token_id=1)
+        array([[2, 3, 1, 4, 1]])
+    """
+    real = ids != pad_token_id
+    positions: IntArray = np.cumsum(real, axis=-1, dtype=np.int64) * real + pad_token_id
+    return positions
+
+
+def read_head_mask(name: str, mask: ArrayLike | None, config: RobertaConfig) -> Array | None:
+    """A head mask as float64 ``[num_blocks, heads]``, or ``None``. Raises InputError."""
+    if mask is None:
+        return None
+    array: Array = np.asarray(mask)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold numbers, not {array.dtype}")
+    wanted = [config.num_blocks, config.num_attention_heads]
+    if list(array.shape) != wanted:
+        raise InputError(
+            f"{name} must be [num_blocks, num_attention_heads] {wanted}, "
+            f"not of shape {list(array.shape)}"
+        )
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} must be finite, not {array[~np.isfinite(array)][0]}")
+    return array
+
+
+def read_logit_positions(positions: ArrayLike, ragged: Ragged) -> IntArray:
+    """``logit_positions [n, 2]`` (row, token) as indices into the run of tokens.
+
+    Raises:
+        InputError: not ``[n, 2]`` integers, out of range, or a masked place.
+    """
+    pairs = _integers("logit_positions", positions)
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise InputError(
+            f"logit_positions must be [n, 2] (row, token), not of shape {list(pairs.shape)}"
+        )
+    for column, (what, limit) in enumerate((("row", ragged.batch), ("token", ragged.tokens))):
+        outside = (pairs[:, column] < 0) | (pairs[:, column] >= limit)
+        if outside.any():
+            value = pairs[outside, column][0]
+            raise InputError(f"logit_positions must have a {what} in [0, {limit}), not {value}")
+    flat = pairs[:, 0] * ragged.tokens + pairs[:, 1]
+    found = np.searchsorted(ragged.places, flat)
+    inside = np.minimum(found, max(len(ragged.places) - 1, 0))
+    masked = ragged.places[inside] != flat if len(ragged.places) else np.ones(len(flat), bool)
+    if masked.any():
+        row, token = pairs[masked][0]
+        raise InputError(
+            f"logit_positions must be attended places, not ({row}, {token}), which is masked"
+        )
+    return found.astype(np.int64)
+
+
+def check_count(name: str, value: Any, low: int) -> int:
+    """A whole number of at least ``low``. Raises InputError."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InputError(f"{name} must be a whole number, not {value!r}") from None
+    if isinstance(value, bool) or number < low:
+        raise InputError(f"{name} must be a whole number of at least {low}, not {value!r}")
+    return number
+
+
+def _integers(name: str, values: ArrayLike) -> IntArray:
+    """``values`` as a new, contiguous int64 array in the machine's byte order."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(
+            f"{name} must be an array with rows of one length, not a ragged list"
+        ) from None
+    if array.size == 0 and array.dtype == np.float64 and not isinstance(values, np.ndarray):
+        array = array.astype(np.int64)  # an empty list has no dtype of its own
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{name} must be integers, not {array.dtype}")
+    if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise InputError(f"{name} must fit in 64 bits with a sign, not {int(array.max())}")
+    # A copy in any case: another thread may write to the caller's array while we compute.
+    return np.array(array, dtype=np.int64, order="C", copy=True, subok=False)
+
+
+def _read_mask(name: str, mask: ArrayLike, ids: IntArray, wanted: str) -> NDArray[np.bool_]:
+    try:
+        array = np.asarray(mask)
+    except ValueError:
+        raise InputError(
+            f"{name} must be an array with rows of one length, not a ragged list"
+        ) from None
+    if array.size == 0:
+        array = array.astype(bool)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} must be bool, integer or float, not {array.dtype}")
+    if array.ndim != ids.ndim:
+        raise InputError(
+            f"{name} must be {wanted}, not of shape {list(array.shape)}: "
+            "masks for each query and additive masks are not read"
+        )
+    _check_shape(name, array, ids)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(
+            f"{name} must be finite (above 0 means attended), "
+            f"not {array[~np.isfinite(array)][0]}: is it an additive mask?"
+        )
+    if array.dtype.kind != "b" and (array < 0).any():
+        raise InputError(
+            f"{name} must not be negative (above 0 means attended), "
+            f"not {array[array < 0][0]}: is it an additive mask?"
+        )
+    attended: NDArray[np.bool_] = array > 0
+    return attended
+
+
+def _check_shape(name: str, array: Array, ids: IntArray) -> None:
+    if array.shape != ids.shape:
+        raise InputError(
+            f"{name} must have the shape of input_ids {list(ids.shape)}, not {list(array.shape)}"
+        )
+
+
+def _check_range(
+    name: str, values: IntArray, limit: int, limit_name: str, where: Array | None = None
+) -> None:
+    outside = (values < 0) | (values >= limit)
+    if where is not None:
+        outside &= where
+    if outside.any():
+        place = [int(i) for i in np.argwhere(outside)[0]]
+        raise InputError(
+            f"{name} must be in [0, {limit_name}) = [0, {limit}), "
+            f"not {int(values[outside][0])} at {place}"
+        )
+
+
+def _check_length(positions: IntArray, attended: Array, config: RobertaConfig) -> None:
+    """Refuse rows that count past the position table."""
+    outside = attended & (positions >= config.max_positions)
+    if outside.any():
+        longest = int(positions[outside].max()) - config.pad_token_id
+        raise InputError(
+            f"input_ids must have at most {config.max_tokens} tokens a row "
+            f"(max_positions {config.max_positions} less the offset of "
+            f"{config.pad_token_id + 1}), not {longest}"
+        )

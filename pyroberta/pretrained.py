@@ -1,0 +1,310 @@
+"""What all architectures share: loading, saving, and a call's way from ids to hidden states."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .checkpoint import FileSource, RandomSource, Source, save_checkpoint
+from .config import RobertaConfig
+from .embeddings import Embeddings, embeddings_shapes
+from .encoder import Encoder, EncoderResult, encoder_shapes
+from .errors import InputError
+from .inputs import Ragged, read_batch, read_head_mask
+from .kernels import Kernels, ReferenceKernels, choose_kernels
+from .outputs import ModelOutput
+from .reference import Dropout
+
+Array = NDArray[Any]
+Shapes = dict[str, tuple[int, ...]]
+Output = TypeVar("Output", bound=ModelOutput)
+Self = TypeVar("Self", bound="Model[Any]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """A model's weights, laid out for one kind of kernels."""
+
+    kernels: Kernels
+    embeddings: Embeddings
+    encoder: Encoder
+    head: Any
+
+
+class Model(Generic[Output]):
+    """An encoder and a head. Calls are safe from several threads at once.
+
+    Made by ``from_pretrained`` or ``from_config``.
+
+    Attributes:
+        architecture: the ancestor's name for the class, e.g. ``"base"``.
+        config: the model's ``RobertaConfig``.
+        compute_type: what the products are computed in.
+        backend: ``"native"`` or ``"reference"``.
+    """
+
+    architecture: ClassVar[str]
+    # The inputs are [batch, choices, tokens].
+    _has_choices: ClassVar[bool] = False
+
+    def __init__(self, config: RobertaConfig, source: Source, kernels: Kernels) -> None:
+        self.config = config
+        self.compute_type = kernels.compute_type
+        self.backend = kernels.backend
+        self._source = source
+        self._parts = self._load(kernels)
+        self._training_parts: Parts | None = None
+
+    def __repr__(self) -> str:
+        c = self.config
+        return (
+            f"{type(self).__name__}({c.num_blocks} blocks, hidden_size={c.hidden_size}, "
+            f"vocab_size={c.vocab_size}, compute_type={self.compute_type!r}, "
+            f"backend={self.backend!r})"
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Self],
+        path: str | os.PathLike[str],
+        *,
+        compute_type: str = "float32",
+        backend: str = "native",
+        add_pooling_layer: bool | None = None,
+        memory_map: bool = True,
+        **config_overrides: Any,
+    ) -> Self:
+        """Load a checkpoint's folder as Hugging Face writes it.
+
+        Args:
+            path: holds ``config.json`` and ``model.safetensors`` (or its shards and their index).
+            compute_type: what the products are computed in: ``"float32"``, or ``"float64"`` on
+                the reference backend.
+            backend: ``"native"`` or ``"reference"`` (the same graph over NumPy).
+            add_pooling_layer: for ``RobertaModel``: ``None`` as the file has it, ``True``
+                demands a pooler, ``False`` leaves it out.
+            memory_map: keep word and position tables in the mapped file; ``False`` reads them,
+                which survives a file that is cut while it is in use.
+            **config_overrides: fields of ``RobertaConfig`` to set.
+
+        Raises:
+            FileNotFoundError: a file that is not there.
+            ConfigError: ``config.json`` is not of a model that this package computes.
+            CheckpointError: a tensor is missing, extra or misshapen, or a file is broken.
+        """
+        config = RobertaConfig.from_pretrained(path, **config_overrides)
+        kernels = choose_kernels(backend, compute_type)
+        source = FileSource(path, memory_map=memory_map)
+        shapes = cls._shapes(config, source.names(), add_pooling_layer)
+        source.check(shapes, cross_attention=config.use_cross_attention)
+        source.keep(shapes)
+        return cls(config, source, kernels)
+
+    @classmethod
+    def from_config(
+        cls: type[Self],
+        config: RobertaConfig,
+        *,
+        seed: int,
+        compute_type: str = "float32",
+        backend: str = "native",
+        add_pooling_layer: bool = True,
+    ) -> Self:
+        """A new model with random weights.
+
+        Args:
+            config: its sizes; ``initializer_range`` is the standard deviation of the matrices.
+            seed: a whole number of at least 0: the same one gives the same weights.
+            compute_type, backend: as in ``from_pretrained``.
+            add_pooling_layer: for ``RobertaModel``: whether it has a pooler.
+        """
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
+        kernels = choose_kernels(backend, compute_type)
+        shapes = cls._shapes(config, None, add_pooling_layer)
+        source = RandomSource(shapes, seed, config.initializer_range, config.pad_token_id)
+        return cls(config, source, kernels)
+
+    def save_pretrained(self, path: str | os.PathLike[str]) -> None:
+        """Write ``config.json`` and ``model.safetensors`` (float32) as Hugging Face reads them."""
+        prefix = "" if self.architecture == "base" else "roberta."
+        encoder = ("embeddings.", "encoder.", "pooler.")
+        tensors = {
+            prefix + name if name.startswith(encoder) else name: self._source.read(name)
+            for name in sorted(self._source.names())
+        }
+        config = self.config.to_hf() | {"architectures": [type(self).__name__]}
+        config["torch_dtype"] = "float32"
+        save_checkpoint(path, config, tensors)
+
+    @classmethod
+    def _shapes(
+        cls, config: RobertaConfig, names: set[str] | None, add_pooling_layer: bool | None
+    ) -> Shapes:
+        """Every tensor that the model needs; ``names`` are the file's, ``None`` for a new model."""
+        head = cls._head_shapes(config, names, add_pooling_layer)
+        return embeddings_shapes(config) | encoder_shapes(config) | head
+
+    @classmethod
+    def _head_shapes(
+        cls, config: RobertaConfig, names: set[str] | None, add_pooling_layer: bool | None
+    ) -> Shapes:
+        raise NotImplementedError
+
+    def _load_head(self, source: Source, kernels: Kernels, embeddings: Embeddings) -> Any:
+        raise NotImplementedError
+
+    def _load(self, kernels: Kernels) -> Parts:
+        embeddings = Embeddings.load(self.config, self._source)
+        return Parts(
+            kernels=kernels,
+            embeddings=embeddings,
+            encoder=Encoder(self.config, self._source, kernels),
+            head=self._load_head(self._source, kernels, embeddings),
+        )
+
+    def _for_training(self) -> Parts:
+        """The same weights for the reference kernels, read again where they were packed."""
+        if self.compute_type not in ("float32", "float64"):
+            raise InputError(f"training must be in float32 or float64, not {self.compute_type}")
+        if self.backend == "reference":
+            return self._parts
+        if self._training_parts is None:
+            self._training_parts = self._load(ReferenceKernels("float32"))
+        return self._training_parts
+
+    def __call__(
+        self,
+        input_ids: ArrayLike,
+        attention_mask: ArrayLike | None = None,
+        token_type_ids: ArrayLike | None = None,
+        position_ids: ArrayLike | None = None,
+        attention_head_mask: ArrayLike | None = None,
+        *,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        training: bool = False,
+        rng: np.random.Generator | None = None,
+    ) -> Output:
+        """Compute the model's output for a batch.
+
+        Args:
+            input_ids: integers ``[batch, tokens]`` in ``[0, vocab_size)``; ``[batch, choices,
+                tokens]`` for the multiple-choice model, and so the next three.
+            attention_mask: ``[batch, tokens]``: above 0 where a token is attended to. Masked
+                tokens are not computed, and their outputs are 0. ``None``: all are attended.
+            token_type_ids: integers ``[batch, tokens]``; ``None``: 0.
+            position_ids: integers ``[batch, tokens]``; ``None``: tokens that are not the pad
+                count up from ``pad_token_id + 1``.
+            attention_head_mask: numbers ``[num_blocks, num_attention_heads]`` that multiply the
+                attention weights of each head; ``None``: 1.
+            output_hidden_states, output_attentions: what else to give; ``None``: as the
+                configuration says. Asking changes no bit of the other outputs.
+            training: apply dropout, drawn from ``rng``, on the reference kernels.
+            rng: for ``training=True``.
+
+        Raises:
+            InputError: an argument of another shape, kind or range; a row whose first token is
+                masked, where the head reads that one.
+        """
+        encoded = self._encode(
+            (input_ids, attention_mask, token_type_ids, position_ids),
+            attention_head_mask,
+            output_hidden_states,
+            output_attentions,
+            training,
+            rng,
+        )
+        return self._output(encoded)
+
+    def _output(self, encoded: Encoded) -> Output:
+        """What the head makes of the encoded batch."""
+        raise NotImplementedError
+
+    def _reads_first_token(self) -> bool:
+        """Whether the head reads the first token of each row, which then may not be masked."""
+        return False
+
+    def _encode(
+        self,
+        batch: tuple[ArrayLike, ArrayLike | None, ArrayLike | None, ArrayLike | None],
+        attention_head_mask: ArrayLike | None,
+        output_hidden_states: bool | None,
+        output_attentions: bool | None,
+        training: bool,
+        rng: np.random.Generator | None,
+    ) -> Encoded:
+        """Check the arguments of a call and run the encoder."""
+        config = self.config
+        ragged = read_batch(config, *batch, choices=self._has_choices)
+        head_mask = read_head_mask("attention_head_mask", attention_head_mask, config)
+        hidden = _pick("output_hidden_states", output_hidden_states, config.output_hidden_states)
+        attentions = _pick("output_attentions", output_attentions, config.output_attentions)
+        first = ragged.first_tokens() if self._reads_first_token() else None
+        dropout = self._dropout(training, rng)
+        parts = self._parts if dropout is None else self._for_training()
+        x = parts.embeddings(parts.kernels, ragged)
+        if dropout is not None:
+            x = dropout(x, dropout.rate)
+        result = parts.encoder(
+            x,
+            ragged,
+            head_mask=head_mask,
+            want_hidden_states=hidden,
+            want_attentions=attentions,
+            dropout=dropout,
+        )
+        return Encoded(config, parts, ragged, result, dropout, first)
+
+    def _dropout(self, training: bool, rng: np.random.Generator | None) -> Dropout | None:
+        if not isinstance(training, (bool, np.bool_)):
+            raise InputError(f"training must be True or False, not {training!r}")
+        if not training:
+            if rng is not None:
+                raise InputError("rng must be given with training=True, not without")
+            return None
+        if not isinstance(rng, np.random.Generator):
+            raise InputError(f"rng must be a numpy.random.Generator for training, not {rng!r}")
+        c = self.config
+        rate = c.classifier_dropout_rate
+        return Dropout(
+            rng, c.dropout_rate, c.attention_dropout_rate, c.dropout_rate if rate is None else rate
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """An encoded batch, and what a head needs to go on from it."""
+
+    config: RobertaConfig
+    parts: Parts
+    ragged: Ragged
+    result: EncoderResult
+    dropout: Dropout | None
+    first: NDArray[np.int64] | None
+
+    @property
+    def first_hidden(self) -> Array:
+        """The hidden state of each row's first token, ``[batch, hidden]``."""
+        assert self.first is not None
+        return np.ascontiguousarray(self.result.last[self.first])
+
+    def looks(self) -> dict[str, Any]:
+        """``hidden_states`` and ``attentions``, put back to padded arrays."""
+        hidden, attentions = self.result.hidden_states, self.result.attentions
+        heads = self.config.num_attention_heads
+        scatter = self.ragged.scatter_attentions
+        return {
+            "hidden_states": None if hidden is None else tuple(map(self.ragged.scatter, hidden)),
+            "attentions": attentions and tuple(scatter(a, heads) for a in attentions),
+        }
+
+
+def _pick(name: str, asked: bool | None, default: bool) -> bool:
+    if asked is not None and not isinstance(asked, (bool, np.bool_)):
+        raise InputError(f"{name} must be True, False or None, not {asked!r}")
+    return default if asked is None else bool(asked)

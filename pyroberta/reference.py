@@ -1,0 +1,308 @@
+"""What the kernels compute, in NumPy.
+
+One function for each kernel in ``csrc/kernels.h``, with the same name and arguments, and
+``run_blocks``, which composes them as ``csrc/encoder.h`` says. This is the text to read first, the
+oracle that the kernel tests compare with, the path that runs where there is no compiled extension,
+and the one that ``training=True`` takes. It is written to be plainly right, not fast.
+
+Everything is computed in the dtype of the arrays given: float64 arrays make it an oracle. Shapes
+are written ``[rows, cols]``; every array is row-major.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .activations import ACTIVATIONS
+
+Array = NDArray[Any]
+
+_erfc_object = np.frompyfunc(math.erfc, 1, 1)
+
+
+def _erfc(x: Array) -> Array:
+    """The complementary error function by the C library, in the dtype of ``x``."""
+    values: Array = np.asarray(_erfc_object(x.astype(np.float64)), dtype=np.float64)
+    return values.astype(x.dtype, copy=False)
+
+
+def _sigmoid(x: Array) -> Array:
+    # exp of a negative number on both sides, so that nothing overflows.
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def _softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _elu(x: Array) -> Array:
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def _gelu(x: Array) -> Array:
+    """``x P(X < x) = x / 2 erfc(-x / sqrt(2))`` (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    y: Array = x * (_erfc(-x * math.sqrt(0.5)) * 0.5)
+    return y
+
+
+def _gelu_tanh(x: Array) -> Array:
+    """``x / 2 (1 + tanh(u))``, ``u = sqrt(2 / pi) (x + 0.044715 x^3)``, without cancellation."""
+    return x * _sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
+
+
+def _softmax(x: Array) -> Array:
+    e: Array = np.exp(x - x.max(axis=-1, keepdims=True))
+    y: Array = e / e.sum(axis=-1, keepdims=True)
+    return y
+
+
+def _log_softmax(x: Array) -> Array:
+    d: Array = x - x.max(axis=-1, keepdims=True)
+    y: Array = d - np.log(np.exp(d).sum(axis=-1, keepdims=True))
+    return y
+
+
+# Each formula once. selu's constants: Klambauer et al. 2017, arXiv:1706.02515. hard_sigmoid and
+# hard_silu have Axon's slopes (0.2 x + 0.2), hard_swish has PyTorch's.
+_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda x: x,
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "gelu_clipped": lambda x: np.clip(_gelu(x), -10, 10),
+    "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
+    "relu": lambda x: np.maximum(x, 0),
+    "relu_squared": lambda x: np.maximum(x, 0) ** 2,
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "leaky_relu": lambda x: np.where(x < 0, 0.01 * x, x),
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "silu": lambda x: x * _sigmoid(x),
+    "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.2, 0, 1),
+    "hard_silu": lambda x: x * np.clip(0.2 * x + 0.2, 0, 1),
+    "hard_swish": lambda x: x * (np.clip(x + 3, 0, 6) / 6),
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "exp": np.exp,
+    "elu": _elu,
+    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * _elu(x)),
+    "softplus": _softplus,
+    "log_sigmoid": lambda x: -_softplus(-x),
+    "sqrt_softplus": lambda x: np.sqrt(_softplus(x)),
+    "mish": lambda x: x * np.tanh(_softplus(x)),
+    "laplace": lambda x: 0.5 * _erfc((0.707107 - x) / (0.282095 * math.sqrt(2))),
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+}
+
+
+def activate(activation: int, x: Array) -> Array:
+    """The activation ``ACTIVATIONS[activation]`` of ``x [rows, cols]``, softmax over the rows."""
+    return _FUNCTIONS[ACTIVATIONS[activation]](x)
+
+
+def pack(weight: Array, panel: int) -> Array:
+    """The weight ``[n, k]`` in panels: ``[ceil(n / panel), k, panel]``, filled up with zeros."""
+    n, k = weight.shape
+    padded = np.zeros((-(-n // panel) * panel, k), weight.dtype)
+    padded[:n] = weight
+    return np.ascontiguousarray(padded.reshape(-1, panel, k).transpose(0, 2, 1))
+
+
+def linear(x: Array, weight: Array, bias: Array | None, activation: int = 0) -> Array:
+    """``f(x weight^T + bias)``: ``x [rows, k]``, ``weight [n, k]``, ``bias [n]``."""
+    y = x @ weight.T
+    return activate(activation, y if bias is None else y + bias)
+
+
+def linear_rows(x: Array, weight: Array, bias: Array | None) -> Array:
+    """``x weight^T + bias``, as ``linear``: the layouts in memory differ, the numbers do not."""
+    return linear(x, weight, bias)
+
+
+def layer_norm(x: Array, residual: Array | None, gamma: Array, beta: Array, eps: float) -> Array:
+    """Add the residual, then normalise each row to mean 0 and variance 1.
+
+    ``y = (z - mean(z)) / sqrt(var(z) + eps) * gamma + beta`` with ``z = x + residual``
+    (Ba et al. 2016, arXiv:1607.06450). The variance is the biased one, over ``cols``.
+
+    Args:
+        x: ``[rows, cols]``, the output of the sub-layer.
+        residual: ``[rows, cols]``, what went into the sub-layer, or ``None``.
+        gamma: ``[cols]``, the learned scale.
+        beta: ``[cols]``, the learned shift.
+        eps: added to the variance; 1e-5 for RoBERTa.
+    """
+    z = x if residual is None else x + residual
+    centred = z - z.mean(axis=-1, keepdims=True)
+    variance = (centred**2).mean(axis=-1, keepdims=True)
+    y: Array = centred / np.sqrt(variance + eps) * gamma + beta
+    return y
+
+
+def embeddings(
+    word: Array,
+    type: Array,
+    position: Array,
+    ids: Array,
+    types: Array,
+    positions: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+) -> Array:
+    """``layer_norm(word[ids] + type[types] + position[positions])``: ``[tokens, hidden]``."""
+    z = word[ids] + type[types] + position[positions]
+    return layer_norm(z, None, gamma, beta, eps)
+
+
+def attention_weights(
+    q: Array, k: Array, visible: int, scale: float, head_weight: float | Array
+) -> Array:
+    """The softmax of scaled dot products (Vaswani et al. 2017, arXiv:1706.03762).
+
+    Args:
+        q: ``[..., queries, head_size]``.
+        k: ``[..., keys, head_size]``.
+        visible: query ``i`` attends to the first ``visible + i`` keys.
+        scale: ``1 / sqrt(head_size)``.
+        head_weight: the head mask's entry, which multiplies the weights.
+
+    Returns:
+        ``[..., queries, keys]``; a query that sees no key has zeros.
+    """
+    scores = (q * scale) @ k.swapaxes(-1, -2)
+    queries, keys = scores.shape[-2:]
+    if keys == 0:
+        return scores
+    seen = np.arange(keys) < visible + np.arange(queries)[:, None]
+    largest = np.where(seen, scores, -np.inf).max(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        e = np.where(seen, np.exp(np.where(seen, scores - largest, 0)), 0)
+    total = e.sum(axis=-1, keepdims=True)
+    weights: Array = e / np.where(total > 0, total, 1) * head_weight
+    return weights.astype(q.dtype, copy=False)
+
+
+def attention(
+    q: Array, k: Array, v: Array, visible: int, scale: float, head_weight: float | Array
+) -> Array:
+    """``attention_weights(...) @ v``: ``[..., queries, head_size]``."""
+    return attention_weights(q, k, visible, scale, head_weight) @ v
+
+
+@dataclasses.dataclass(frozen=True)
+class Dropout:
+    """Sets entries to 0 at random and scales the others (Srivastava et al. 2014).
+
+    Args:
+        rng: where the draws come from.
+        rate: of the embeddings and of each sub-layer's result.
+        attention_rate: of the attention weights.
+        classifier_rate: of a head's input.
+    """
+
+    rng: np.random.Generator
+    rate: float
+    attention_rate: float
+    classifier_rate: float
+
+    def __call__(self, x: Array, rate: float) -> Array:
+        """``x``, each entry 0 with probability ``rate`` and else divided by ``1 - rate``."""
+        if rate == 0:
+            return x
+        kept = self.rng.random(x.shape) >= rate
+        return np.where(kept, x / (1 - rate), 0).astype(x.dtype, copy=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The weights of one block; see ``csrc/encoder.h``.
+
+    Linear layers are pairs of a weight ``[n, k]`` and a bias ``[n]``; norms of gamma and beta.
+    """
+
+    heads: int
+    activation: int
+    eps: float
+    query_key_value: tuple[Array, Array]
+    attention_output: tuple[Array, Array]
+    attention_norm: tuple[Array, Array]
+    intermediate: tuple[Array, Array]
+    output: tuple[Array, Array]
+    output_norm: tuple[Array, Array]
+
+
+def run_blocks(
+    blocks: Sequence[Block],
+    x: Array,
+    offsets: Array,
+    head_mask: Array | None,
+    causal: bool,
+    want_attentions: bool,
+    dropout: Dropout | None = None,
+) -> tuple[Array, Array | None]:
+    """``x [tokens, hidden]`` through the blocks in order (post-LN, as BERT: arXiv:1810.04805).
+
+    Args:
+        blocks: one or more.
+        x: the tokens of all rows, one after the other.
+        offsets: int64 ``[rows + 1]``: row ``r`` is ``x[offsets[r]:offsets[r + 1]]``.
+        head_mask: ``[len(blocks), heads]``, multiplies the heads' results, or ``None``.
+        causal: a token attends to itself and those before it in its row, else to all of its row.
+        want_attentions: return the attention weights too; for a single block.
+        dropout: for training.
+
+    Returns:
+        The result ``[tokens, hidden]``, and the attention weights, row after row, each
+        ``[heads, tokens of the row, tokens of the row]``, flat (or ``None``).
+    """
+    weights: list[Array] = []
+    for i, block in enumerate(blocks):
+        mask = np.ones(block.heads, x.dtype) if head_mask is None else head_mask[i]
+        qkv = linear(x, *block.query_key_value)
+        gathered = np.empty_like(x)
+        for begin, end in itertools.pairwise(offsets):
+            row = _attend(block, qkv[begin:end], mask, causal, dropout, weights, want_attentions)
+            gathered[begin:end] = row
+        y = linear(gathered, *block.attention_output)
+        if dropout is not None:
+            y = dropout(y, dropout.rate)
+        x = layer_norm(y, x, *block.attention_norm, block.eps)
+        y = linear(linear(x, *block.intermediate, block.activation), *block.output)
+        if dropout is not None:
+            y = dropout(y, dropout.rate)
+        x = layer_norm(y, x, *block.output_norm, block.eps)
+    if not want_attentions:
+        return x, None
+    return x, np.concatenate([w.ravel() for w in weights]) if weights else np.empty(0, x.dtype)
+
+
+def _attend(
+    block: Block,
+    qkv: Array,
+    mask: Array,
+    causal: bool,
+    dropout: Dropout | None,
+    weights: list[Array],
+    want_attentions: bool,
+) -> Array:
+    """One row's attention, all heads: ``qkv [tokens, 3 hidden]`` gives ``[tokens, hidden]``."""
+    tokens = len(qkv)
+    q, k, v = qkv.reshape(tokens, 3, block.heads, -1).transpose(1, 2, 0, 3)
+    scale = 1 / math.sqrt(q.shape[-1])
+    visible = 1 if causal else tokens
+    w = attention_weights(q, k, visible, scale, 1.0)
+    if dropout is not None:
+        w = dropout(w, dropout.attention_rate)
+    w = w * mask[:, None, None]
+    if want_attentions:
+        weights.append(w)
+    return (w @ v).transpose(1, 0, 2).reshape(tokens, -1)
