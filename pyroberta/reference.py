@@ -295,9 +295,10 @@ def _attend(
     want_attentions: bool,
 ) -> Array:
     """One row's attention, all heads: ``qkv [tokens, 3 hidden]`` gives ``[tokens, hidden]``."""
-    tokens = len(qkv)
-    q, k, v = qkv.reshape(tokens, 3, block.heads, -1).transpose(1, 2, 0, 3)
-    scale = 1 / math.sqrt(q.shape[-1])
+    tokens, width = qkv.shape
+    head_size = width // 3 // block.heads
+    q, k, v = qkv.reshape(tokens, 3, block.heads, head_size).transpose(1, 2, 0, 3)
+    scale = 1 / math.sqrt(head_size)
     visible = 1 if causal else tokens
     w = attention_weights(q, k, visible, scale, 1.0)
     if dropout is not None:
@@ -305,4 +306,4 @@ def _attend(
     w = w * mask[:, None, None]
     if want_attentions:
         weights.append(w)
-    return (w @ v).transpose(1, 0, 2).reshape(tokens, -1)
+    return (w @ v).transpose(1, 0, 2).reshape(tokens, width // 3)

@@ -45,13 +45,12 @@ inline Vec tanh(Vec x) {
   return where_less(a, set(0.625f), small, large);
 }
 
-// P(X > a) of a standard normal X, for a >= 0: exp(-a^2 / 2) times Mills' ratio, which is smooth
-// in t = (a - 3) / (a + 3). Above 14, 0.
-inline Vec normal_tail(Vec a) {
+// P(X > x) of a standard normal X, for 0 <= x <= 14: exp(-x^2 / 2) times Mills' ratio, which is
+// smooth in t = (x - 3) / (x + 3).
+inline Vec normal_tail(Vec x) {
   static constexpr float kFit[] = {0.121513948f,    -0.206402618f,   0.123225022f,   -0.0462133138f,
                                    0.00613218304f,  0.00290470262f,  -0.000984182683f,
                                    -0.000339911293f, 0.000116037288f, 5.41507937e-05f};  // 6.6e-9
-  const Vec x = min(set(14.0f), a);
   const Vec t = div(sub(x, set(3.0f)), add(x, set(3.0f)));
   return mul(exp(mul(mul(x, x), set(-0.5f))), polynomial(t, kFit));
 }
@@ -59,7 +58,7 @@ inline Vec normal_tail(Vec a) {
 // x * P(X < x) = max(x, 0) - |x| * P(X > |x|): nothing cancels on either side, so the small
 // values left of -2 keep their digits, which the erf form x / 2 * (1 + erf(x / sqrt(2))) loses.
 inline Vec gelu(Vec x) {
-  const Vec a = abs(x);
+  const Vec a = min(set(14.0f), abs(x));  // P(X > 14) is below FLT_MIN: 0
   return sub(max(zero(), x), mul(a, normal_tail(a)));
 }
 

@@ -1,0 +1,52 @@
+"""Fixtures for every test: which builds of the kernels to run, and seeded numbers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyroberta import kernels as door
+
+ISAS = ["scalar", "avx2", "avx512", "amx"]
+
+
+def must_test() -> list[str]:
+    """The builds that PYROBERTA_MUST_TEST says this machine is to cover."""
+    return os.environ.get("PYROBERTA_MUST_TEST", "").split()
+
+
+def runs_here(isa: str) -> bool:
+    """Whether this binary has the build and this CPU can run it."""
+    return door.has_core() and door.core().find_kernels(isa) is not None
+
+
+def pytest_sessionstart() -> None:
+    """Stop if a build that this machine is meant to cover would only be skipped."""
+    missing = [isa for isa in must_test() if not runs_here(isa)]
+    if missing:
+        pytest.exit(f"PYROBERTA_MUST_TEST names {missing}, which cannot run here", returncode=4)
+
+
+@pytest.fixture(params=ISAS)
+def kernels(request: pytest.FixtureRequest) -> Any:
+    """Each build of the kernels that is in this binary, one test run for each."""
+    if not runs_here(request.param):
+        pytest.skip(f"this CPU or this binary cannot run {request.param}")
+    return door.core().find_kernels(request.param)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20260823)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Any:
+    """Native calls on 1, 2 and 3 threads; the number from before is put back."""
+    before = door.get_num_threads()
+    door.set_num_threads(request.param)
+    yield request.param
+    door.set_num_threads(before)

@@ -1,0 +1,90 @@
+"""attention and attention_weights: each build against float64, within kernels.h's bounds."""
+
+import numpy as np
+import pytest
+
+from pyroberta import _core, reference
+
+TINY = float(np.finfo(np.float32).tiny)
+# Queries around the register tile, keys around the block of 64, head sizes around vectors.
+SHAPES = [
+    (1, 1, 1), (1, 5, 8), (2, 63, 7), (3, 64, 16), (6, 65, 17), (7, 128, 64), (13, 129, 32),
+    (96, 200, 24), (5, 300, 96), (4, 70, 128),
+]  # fmt: skip
+ALL = 1 << 40
+
+
+def inputs(rng, queries, keys, head_size):
+    q = rng.normal(size=(queries, head_size)).astype(np.float32)
+    k = rng.normal(size=(keys, head_size)).astype(np.float32)
+    v = rng.normal(size=(keys, head_size)).astype(np.float32)
+    return q, k, v
+
+
+def spread(q, k, scale):
+    """S of kernels.h: the largest sum of absolute products of a score."""
+    return (np.abs(q * scale).astype(np.float64) @ np.abs(k).astype(np.float64).T).max()
+
+
+@pytest.mark.parametrize("visible", [ALL, 0, 1, 3, 60])
+@pytest.mark.parametrize(("queries", "keys", "head_size"), SHAPES)
+def test_attention_agrees_with_reference(kernels, rng, queries, keys, head_size, visible):
+    q, k, v = inputs(rng, queries, keys, head_size)
+    scale = head_size**-0.5
+    got = kernels.attention(q, k, v, visible, scale, 0.7)
+    exact = [a.astype(np.float64) for a in (q, k, v)]
+    want = reference.attention(*exact, visible, scale, 0.7)
+    allowed = (8 + spread(q, k, scale) / 2) * 1e-6 * np.abs(v).max(axis=0) * 0.7 + TINY
+    assert got.shape == want.shape
+    assert np.all(np.abs(got - want) <= allowed)
+
+
+@pytest.mark.parametrize("visible", [ALL, 0, 1, 60])
+@pytest.mark.parametrize(("queries", "keys", "head_size"), SHAPES)
+def test_attention_weights_agree_with_reference(kernels, rng, queries, keys, head_size, visible):
+    q, k, _ = inputs(rng, queries, keys, head_size)
+    scale = head_size**-0.5
+    got = kernels.attention_weights(q, k, visible, scale, 1.5)
+    exact = [a.astype(np.float64) for a in (q, k)]
+    want = reference.attention_weights(*exact, visible, scale, 1.5)
+    assert np.all(np.abs(got - want) <= (8 + spread(q, k, scale) / 2) * 1e-6 * want + TINY)
+
+
+def test_no_key_gives_zeros(kernels, rng):
+    q, k, v = inputs(rng, 3, 0, 8)
+    assert not kernels.attention(q, k, v, ALL, 1.0, 1.0).any()
+
+
+def test_a_later_key_changes_no_bit_of_an_earlier_query(kernels, rng):
+    # What lets a cache that grows step by step give what one pass gives.
+    q, k, v = inputs(rng, 90, 150, 24)
+    whole = kernels.attention(q, k, v, 1, 0.2, 1.0)
+    for keys in [1, 7, 64, 65, 89]:
+        part = kernels.attention(q[:keys].copy(), k[:keys].copy(), v[:keys].copy(), 1, 0.2, 1.0)
+        np.testing.assert_array_equal(part, whole[:keys])
+    for first in [1, 5, 63, 64, 80]:
+        step = kernels.attention(q[first:].copy(), k, v, first + 1, 0.2, 1.0)
+        np.testing.assert_array_equal(step, whole[first:])
+
+
+def test_large_scores_do_not_overflow(kernels, rng):
+    q, k, v = inputs(rng, 8, 130, 16)
+    got = kernels.attention(q * 100, k * 100, v, ALL, 1.0, 1.0)
+    assert np.isfinite(got).all()
+    assert (np.abs(got).max(axis=0) <= np.abs(v).max(axis=0) * 1.0001).all()
+
+
+def test_nan_in_one_query_stays_in_it(kernels, rng):
+    q, k, v = inputs(rng, 8, 70, 16)
+    clean = kernels.attention(q, k, v, ALL, 0.25, 1.0)
+    q[3] = np.nan
+    got = kernels.attention(q, k, v, ALL, 0.25, 1.0)
+    assert np.isnan(got[3]).all()
+    others = [0, 1, 2, 4, 5, 6, 7]
+    np.testing.assert_array_equal(got[others], clean[others])
+
+
+def test_more_queries_than_a_call_takes_are_refused(kernels, rng):
+    q, k, v = inputs(rng, _core.attention_queries + 1, 3, 8)
+    with pytest.raises(ValueError, match="q must have at most 96 rows, not 97"):
+        kernels.attention(q, k, v, ALL, 1.0, 1.0)

@@ -1,0 +1,46 @@
+"""The builds of the kernels: they agree with each other, and write nothing but their outputs."""
+
+import numpy as np
+import pytest
+from conftest import ISAS, runs_here
+
+from pyroberta import _core
+from pyroberta.activations import ACTIVATIONS
+
+
+def test_all_builds_agree(rng):
+    builds = [_core.find_kernels(isa) for isa in ISAS if runs_here(isa)]
+    x = rng.normal(size=(40, 300)).astype(np.float32)
+    weight = rng.normal(size=(70, 300)).astype(np.float32)
+    bias = rng.normal(size=70).astype(np.float32)
+    gelu = ACTIVATIONS.index("gelu")
+    results = [k.linear(x, _core.Packed(k, weight), bias, gelu) for k in builds]
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], atol=2e-4)
+
+
+def test_the_scalar_build_runs_everywhere():
+    assert runs_here("scalar")
+    assert _core.built_isas()[-1] == "scalar"
+
+
+def test_an_unknown_build_is_none():
+    assert _core.find_kernels("sse9") is None
+
+
+@pytest.mark.parametrize("cols", [1, 3, 8, 15, 16, 17, 63, 65])
+def test_kernels_read_no_lane_past_the_end(kernels, rng, cols):
+    # The same numbers, once before NaNs and once alone: a lane too many would let them in.
+    room = np.full(4 * cols + 64, np.nan, np.float32)
+    room[: 4 * cols] = rng.normal(size=4 * cols)
+    x = room[: 4 * cols].reshape(4, cols)
+    ones, zeros = np.ones(cols, np.float32), np.zeros(cols, np.float32)
+    np.testing.assert_array_equal(
+        kernels.layer_norm(x, None, ones, zeros, 1e-5),
+        kernels.layer_norm(x.copy(), None, ones, zeros, 1e-5),
+    )
+    np.testing.assert_array_equal(
+        kernels.linear_rows(x, x, None), kernels.linear_rows(x.copy(), x.copy(), None)
+    )
+    attended = kernels.attention(x, x, x, 1 << 40, 1.0, 1.0)
+    assert np.isfinite(attended).all()

@@ -1,0 +1,112 @@
+"""run_blocks: the blocks of each build against float64, and its bits against itself."""
+
+import numpy as np
+import pytest
+
+from pyroberta import _core, reference
+from pyroberta.activations import ACTIVATIONS
+
+HIDDEN, WIDE, HEADS = 36, 100, 4  # head size 9, no width a multiple of 8
+
+
+def make(rng, kernels, activation="gelu", hidden=HIDDEN, wide=WIDE, heads=HEADS):
+    """One block for the build, and the same for the reference in float64."""
+    index = ACTIVATIONS.index(activation)
+    shapes = {
+        "query_key_value": (3 * hidden, hidden),
+        "attention_output": (hidden, hidden),
+        "intermediate": (wide, hidden),
+        "output": (hidden, wide),
+    }
+    native = _core.Block(kernels, hidden, wide, heads, index, 1e-5)
+    fields = {}
+    for name, (n, k) in shapes.items():
+        weight = (rng.normal(size=(n, k)) * k**-0.5).astype(np.float32)
+        bias = (rng.normal(size=n) * 0.1).astype(np.float32)
+        native.set_linear(name, weight, bias)
+        fields[name] = (weight.astype(np.float64), bias.astype(np.float64))
+    for name in ("attention_norm", "output_norm"):
+        gamma, beta = (rng.normal(1, 0.2, hidden).astype(np.float32) for _ in range(2))
+        native.set_norm(name, gamma, beta)
+        fields[name] = (gamma.astype(np.float64), beta.astype(np.float64))
+    return native, reference.Block(heads, index, 1e-5, **fields)
+
+
+def ragged(rng, lengths, hidden=HIDDEN):
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return rng.normal(size=(offsets[-1], hidden)).astype(np.float32), offsets
+
+
+def run(blocks, x, offsets, mask=None, causal=False, attentions=False):
+    return _core.run_blocks(blocks, x, offsets, mask, causal, attentions, _core.Workspaces())
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("activation", ["gelu", "softmax", "relu"])
+def test_agrees_with_reference(kernels, rng, activation, causal):
+    pairs = [make(rng, kernels, activation) for _ in range(2)]
+    x, offsets = ragged(rng, [5, 0, 1, 100, 17])
+    mask = rng.uniform(0, 2, (2, HEADS)).astype(np.float32)
+    got, none = run([p[0] for p in pairs], x, offsets, mask, causal)
+    want, _ = reference.run_blocks(
+        [p[1] for p in pairs], x.astype(np.float64), offsets, mask, causal, False
+    )
+    assert none is None
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_attentions_agree_with_reference_and_change_no_bit(kernels, rng):
+    native, exact = make(rng, kernels)
+    x, offsets = ragged(rng, [3, 70, 0, 130])
+    got, weights = run([native], x, offsets, attentions=True)
+    _, want = reference.run_blocks([exact], x.astype(np.float64), offsets, None, False, True)
+    np.testing.assert_allclose(weights, want, atol=1e-6)
+    np.testing.assert_array_equal(got, run([native], x, offsets)[0])
+
+
+def test_two_blocks_in_one_call_are_two_calls(kernels, rng):
+    first, second = make(rng, kernels)[0], make(rng, kernels)[0]
+    x, offsets = ragged(rng, [9, 4])
+    once, _ = run([first, second], x, offsets)
+    middle, _ = run([first], x, offsets)
+    np.testing.assert_array_equal(once, run([second], middle, offsets)[0])
+
+
+def test_bits_of_a_row_depend_on_that_row_alone(kernels, rng, threads):
+    native, _ = make(rng, kernels, hidden=264, wide=520, heads=3)
+    lengths = [1, 40, 7, 130, 3]
+    x, offsets = ragged(rng, lengths, hidden=264)
+    together, _ = run([native], x, offsets)
+    for row, length in enumerate(lengths):
+        alone = x[offsets[row] : offsets[row + 1]]
+        got, _ = run([native], alone, np.array([0, length]))
+        np.testing.assert_array_equal(got, together[offsets[row] : offsets[row + 1]])
+
+
+def test_the_input_is_left_as_it_was(kernels, rng):
+    native, _ = make(rng, kernels)
+    x, offsets = ragged(rng, [4])
+    before = x.copy()
+    run([native], x, offsets)
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("offsets", [[], [1, 4], [0, 3], [0, 5], [0, 3, 2, 4]])
+def test_offsets_that_do_not_fit_are_refused(kernels, rng, offsets):
+    native, _ = make(rng, kernels)
+    x, _ = ragged(rng, [4])
+    with pytest.raises(ValueError, match="offsets must"):
+        run([native], x, np.array(offsets, np.int64))
+
+
+def test_wrong_shapes_are_named(kernels, rng):
+    native, _ = make(rng, kernels)
+    x, offsets = ragged(rng, [4])
+    with pytest.raises(ValueError, match=r"x must be float32\[-1, 36\], not float32\[4, 35\]"):
+        run([native], x[:, :35].copy(), offsets)
+    with pytest.raises(ValueError, match=r"head_mask must be float32\[1, 4\]"):
+        run([native], x, offsets, np.ones((1, 3), np.float32))
+    with pytest.raises(ValueError, match=r"weight must be float32\[100, 36\], not float32\[2, 2\]"):
+        native.set_linear("intermediate", np.zeros((2, 2), np.float32), np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match="name must be that of a linear layer, not nonsense"):
+        native.set_linear("nonsense", np.zeros((2, 2), np.float32), np.zeros(2, np.float32))
