@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -11,19 +12,26 @@
 namespace pyroberta {
 
 Block::Block(const Kernels& k, std::size_t hidden_size, std::size_t intermediate,
-             std::size_t num_heads, Activation f, float epsilon)
+             std::size_t num_heads, Activation f, float epsilon, bool cross)
     : kernels(k),
       hidden(hidden_size),
       intermediate_size(intermediate),
       heads(num_heads),
       activation(f),
-      eps(epsilon) {
-  const std::pair<Linear*, std::pair<std::size_t, std::size_t>> linears[] = {
+      eps(epsilon),
+      has_cross(cross) {
+  std::vector<std::pair<Linear*, std::pair<std::size_t, std::size_t>>> linears = {
       {&query_key_value, {3 * hidden, hidden}},
       {&attention_output, {hidden, hidden}},
       {&this->intermediate, {intermediate_size, hidden}},
       {&output, {hidden, intermediate_size}}};
-  LayerNorm* const norms[] = {&attention_norm, &output_norm};
+  std::vector<LayerNorm*> norms = {&attention_norm, &output_norm};
+  if (has_cross) {
+    linears.push_back({&cross_query, {hidden, hidden}});
+    linears.push_back({&cross_key_value, {2 * hidden, hidden}});
+    linears.push_back({&cross_output, {hidden, hidden}});
+    norms.push_back(&cross_norm);
+  }
   // Sizes rounded to a cache line, so that every packed weight starts on one.
   const auto layout = [&](float* base) {
     std::size_t at = 0;
@@ -50,28 +58,33 @@ Block::Block(const Kernels& k, std::size_t hidden_size, std::size_t intermediate
 
 namespace {
 
-// Some queries of one row of the batch, for all its heads.
+// Some queries of one row of the batch.
 struct QueryChunk {
-  std::size_t row_begin, row_tokens;  // where the row stands in the run of tokens
-  std::size_t first, count;           // the queries, counted from the row's first token
-  std::size_t attentions;             // where the row's attention weights begin
+  std::size_t row;
+  std::size_t begin;         // where the row stands in the run of tokens
+  std::size_t first, count;  // the queries, counted from the row's first new token
+  std::size_t tokens, keys;  // of the whole row
+  std::size_t attentions;    // where the row's attention weights begin
 };
 
-std::vector<QueryChunk> query_chunks(const RaggedBatch& batch, std::size_t heads) {
+// The chunks of all rows, where row r has keys(r) keys.
+template <class F>
+std::vector<QueryChunk> query_chunks(const RaggedBatch& batch, std::size_t heads, const F& keys_of) {
   std::vector<QueryChunk> chunks;
   std::size_t attentions = 0;
   for (std::size_t r = 0; r < batch.rows; ++r) {
     const std::size_t begin = static_cast<std::size_t>(batch.offsets[r]);
     const std::size_t tokens = static_cast<std::size_t>(batch.offsets[r + 1]) - begin;
+    const std::size_t keys = keys_of(r, tokens);
     for (std::size_t first = 0; first < tokens; first += kAttentionQueries) {
-      chunks.push_back(
-          {begin, tokens, first, std::min(kAttentionQueries, tokens - first), attentions});
+      const std::size_t count = std::min(kAttentionQueries, tokens - first);
+      chunks.push_back({r, begin, first, count, tokens, keys, attentions});
     }
-    attentions += heads * tokens * tokens;
+    attentions += heads * tokens * keys;
   }
   // The costly ones first: what is left for the end is small, and the threads end together.
   std::stable_sort(chunks.begin(), chunks.end(), [](const QueryChunk& a, const QueryChunk& b) {
-    return a.row_tokens * a.count > b.row_tokens * b.count;
+    return a.keys * a.count > b.keys * b.count;
   });
   return chunks;
 }
@@ -86,17 +99,32 @@ struct Workspace {
 
 class Run {
  public:
-  Run(Team& team, const RaggedBatch& batch, const std::vector<QueryChunk>& chunks,
+  Run(Team& team, const RaggedBatch& batch, const RunOptions& options,
+      const std::vector<QueryChunk>& chunks, const std::vector<QueryChunk>& cross_chunks,
       const Workspace& work, std::atomic<int>& threads_seen, float* x)
-      : team_(team), tokens_(batch.tokens()), chunks_(chunks), work_(work), x_(x) {
+      : team_(team),
+        batch_(batch),
+        tokens_(batch.tokens()),
+        options_(options),
+        chunks_(chunks),
+        cross_chunks_(cross_chunks),
+        work_(work),
+        x_(x) {
     scratch_ = work.scratch + static_cast<std::size_t>(threads_seen.fetch_add(1)) * work.scratch_size;
   }
 
-  void block(const Block& b, const float* head_mask, bool causal, float* attentions) {
+  void block(const Block& b, std::size_t index) {
     product(b.kernels, b.query_key_value, x_, work_.wide, Activation::linear);
-    attend(b, head_mask, causal, attentions);
+    if (options_.cache != nullptr) append(b, index);
+    attend(b, index);
     product(b.kernels, b.attention_output, work_.narrow, work_.wide, Activation::linear);
     normalise(b, b.attention_norm, work_.wide);
+    if (options_.cross != nullptr) {
+      product(b.kernels, b.cross_query, x_, work_.wide, Activation::linear);
+      cross_attend(b, index);
+      product(b.kernels, b.cross_output, work_.narrow, work_.wide, Activation::linear);
+      normalise(b, b.cross_norm, work_.wide);
+    }
     const bool rowwise = is_rowwise(b.activation);
     product(b.kernels, b.intermediate, x_, work_.wide, rowwise ? Activation::linear : b.activation);
     if (rowwise) {
@@ -130,34 +158,87 @@ class Run {
     });
   }
 
-  void attend(const Block& b, const float* head_mask, bool causal, float* attentions) {
-    const std::size_t head_size = b.hidden / b.heads, stride = 3 * b.hidden;
-    team_.for_each(chunks_.size() * b.heads, [&](std::size_t task) {
-      const QueryChunk& chunk = chunks_[task / b.heads];
-      const std::size_t head = task % b.heads;
-      const float* row = work_.wide + chunk.row_begin * stride + head * head_size;
+  // The new tokens' keys and values go to their slots.
+  void append(const Block& b, std::size_t index) {
+    const KeyValueCache& cache = *options_.cache;
+    team_.for_each(batch_.rows, [&](std::size_t row) {
+      const std::size_t begin = static_cast<std::size_t>(batch_.offsets[row]);
+      const std::size_t end = static_cast<std::size_t>(batch_.offsets[row + 1]);
+      std::size_t at = (row * cache.slots + static_cast<std::size_t>(cache.lengths[row])) * b.hidden;
+      for (std::size_t token = begin; token < end; ++token, at += b.hidden) {
+        const float* key = work_.wide + token * 3 * b.hidden + b.hidden;
+        std::memcpy(cache.keys[index] + at, key, b.hidden * sizeof(float));
+        std::memcpy(cache.values[index] + at, key + b.hidden, b.hidden * sizeof(float));
+      }
+    });
+  }
+
+  // Where one head of one row finds its keys and values.
+  struct Keys {
+    const float *k, *v;
+    std::size_t stride;
+  };
+
+  // narrow = attention of every chunk and head; `keys` gives a row's Keys for head 0.
+  template <class F>
+  void attend_chunks(const Block& b, const std::vector<QueryChunk>& chunks, std::size_t q_stride,
+                     const float* head_mask, bool causal, float* attentions, const F& keys) {
+    const std::size_t head_size = b.hidden / b.heads;
+    team_.for_each(chunks.size() * b.heads, [&](std::size_t task) {
+      const QueryChunk& chunk = chunks[task / b.heads];
+      const std::size_t head = task % b.heads, query = chunk.begin + chunk.first;
+      const Keys row = keys(chunk);
       AttentionArgs args;
-      args.q = row + chunk.first * stride;
-      args.k = row + b.hidden;
-      args.v = row + 2 * b.hidden;
-      args.q_stride = args.k_stride = args.v_stride = stride;
+      args.q = work_.wide + query * q_stride + head * head_size;
+      args.k = row.k + head * head_size;
+      args.v = row.v + head * head_size;
+      args.q_stride = q_stride;
+      args.k_stride = args.v_stride = row.stride;
       args.queries = chunk.count;
-      args.keys = chunk.row_tokens;
+      args.keys = chunk.keys;
       args.head_size = head_size;
-      args.visible = causal ? chunk.first + 1 : chunk.row_tokens;
+      args.visible = causal ? chunk.keys - chunk.tokens + chunk.first + 1 : chunk.keys;
       args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_size)));
       args.head_weight = head_mask == nullptr ? 1.0f : head_mask[head];
-      args.y = work_.narrow + (chunk.row_begin + chunk.first) * b.hidden + head * head_size;
+      args.y = work_.narrow + query * b.hidden + head * head_size;
       args.y_stride = b.hidden;
       args.scratch = scratch_;
       b.kernels.attention(args);
       if (attentions != nullptr) {
-        args.y = attentions + chunk.attentions +
-                 (head * chunk.row_tokens + chunk.first) * chunk.row_tokens;
-        args.y_stride = chunk.row_tokens;
+        args.y = attentions + chunk.attentions + (head * chunk.tokens + chunk.first) * chunk.keys;
+        args.y_stride = chunk.keys;
         b.kernels.attention_weights(args);
       }
     });
+  }
+
+  void attend(const Block& b, std::size_t index) {
+    const std::size_t stride = 3 * b.hidden;
+    const float* head_mask =
+        options_.head_mask == nullptr ? nullptr : options_.head_mask + index * b.heads;
+    attend_chunks(b, chunks_, stride, head_mask, options_.causal, options_.attentions,
+                  [&](const QueryChunk& chunk) {
+                    if (options_.cache != nullptr) {
+                      const std::size_t at = chunk.row * options_.cache->slots * b.hidden;
+                      return Keys{options_.cache->keys[index] + at,
+                                  options_.cache->values[index] + at, b.hidden};
+                    }
+                    const float* row = work_.wide + chunk.begin * stride;
+                    return Keys{row + b.hidden, row + 2 * b.hidden, stride};
+                  });
+  }
+
+  void cross_attend(const Block& b, std::size_t index) {
+    const CrossAttention& cross = *options_.cross;
+    const float* head_mask =
+        cross.head_mask == nullptr ? nullptr : cross.head_mask + index * b.heads;
+    attend_chunks(b, cross_chunks_, b.hidden, head_mask, false, options_.cross_attentions,
+                  [&](const QueryChunk& chunk) {
+                    const std::int64_t begin = cross.offsets[cross.rows[chunk.row]];
+                    const float* row =
+                        cross.key_values[index] + static_cast<std::size_t>(begin) * 2 * b.hidden;
+                    return Keys{row, row + b.hidden, 2 * b.hidden};
+                  });
   }
 
   // x = layer_norm(y + x).
@@ -179,8 +260,10 @@ class Run {
   static constexpr std::size_t kRows = 96;  // 96 rows of 768 are 295 KB: x and a panel fit in L2
 
   Team& team_;
+  const RaggedBatch& batch_;
   const std::size_t tokens_;
-  const std::vector<QueryChunk>& chunks_;
+  const RunOptions& options_;
+  const std::vector<QueryChunk>&chunks_, &cross_chunks_;
   const Workspace& work_;
   float* scratch_;
   float* x_;
@@ -189,12 +272,23 @@ class Run {
 }  // namespace
 
 void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch& batch,
-                const float* head_mask, bool causal, float* attentions, Workspaces& workspaces,
-                float* x) {
+                const RunOptions& options, Workspaces& workspaces, float* x) {
   const std::size_t tokens = batch.tokens();
   if (count == 0 || tokens == 0) return;
   const Block& b = *blocks[0];
-  const std::vector<QueryChunk> chunks = query_chunks(batch, b.heads);
+  const auto own = [&](std::size_t row, std::size_t new_tokens) {
+    const KeyValueCache* cache = options.cache;
+    return new_tokens + (cache == nullptr ? 0 : static_cast<std::size_t>(cache->lengths[row]));
+  };
+  const auto of_encoder = [&](std::size_t row, std::size_t) {
+    const CrossAttention& cross = *options.cross;
+    const std::int64_t source = cross.rows[row];
+    return static_cast<std::size_t>(cross.offsets[source + 1] - cross.offsets[source]);
+  };
+  const std::vector<QueryChunk> chunks = query_chunks(batch, b.heads, own);
+  std::vector<QueryChunk> cross_chunks;
+  if (options.cross != nullptr) cross_chunks = query_chunks(batch, b.heads, of_encoder);
+
   Workspace work;
   const int threads = num_threads();  // read once: the scratch below is for this many
   const std::size_t wide = round_up(tokens * std::max(3 * b.hidden, b.intermediate_size), 16);
@@ -207,11 +301,8 @@ void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch
   work.scratch = work.narrow + narrow;
   std::atomic<int> threads_seen{0};
   run_team(threads, [&](Team& team) {
-    Run run(team, batch, chunks, work, threads_seen, x);
-    for (std::size_t i = 0; i < count; ++i) {
-      run.block(*blocks[i], head_mask == nullptr ? nullptr : head_mask + i * b.heads, causal,
-                attentions);
-    }
+    Run run(team, batch, options, chunks, cross_chunks, work, threads_seen, x);
+    for (std::size_t i = 0; i < count; ++i) run.block(*blocks[i], i);
   });
   workspaces.give_back(std::move(buffer));
 }

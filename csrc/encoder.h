@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "kernels.h"
 #include "memory.h"
@@ -25,15 +26,18 @@ struct LayerNorm {
 class Block {
  public:
   Block(const Kernels& kernels, std::size_t hidden, std::size_t intermediate_size,
-        std::size_t heads, Activation activation, float eps);
+        std::size_t heads, Activation activation, float eps, bool has_cross);
 
   const Kernels& kernels;
   const std::size_t hidden, intermediate_size, heads;
   const Activation activation;
   const float eps;
+  const bool has_cross;    // it has the cross attention of a decoder
   Linear query_key_value;  // [3 hidden, hidden]: the three weights one below the other
   Linear attention_output, intermediate, output;
   LayerNorm attention_norm, output_norm;
+  Linear cross_query, cross_key_value, cross_output;  // key_value: [2 hidden, hidden]
+  LayerNorm cross_norm;
 
  private:
   Buffer weights_;
@@ -46,17 +50,43 @@ struct RaggedBatch {
   std::size_t tokens() const { return static_cast<std::size_t>(offsets[rows]); }
 };
 
+// The keys and values of the tokens before, for each block [rows, slots, hidden]. Those of the new
+// tokens are written to the slots from lengths[row] on.
+struct KeyValueCache {
+  std::vector<float*> keys, values;
+  std::size_t slots;
+  const std::int64_t* lengths;  // [rows]
+};
+
+// What the rows attend to in an encoder's output: for each block its keys and values
+// [encoder tokens, 2 hidden], and for each row its row of the encoder's batch.
+struct CrossAttention {
+  std::vector<const float*> key_values;
+  const std::int64_t* offsets;  // [encoder rows + 1]
+  const std::int64_t* rows;     // [rows]
+  const float* head_mask;       // [blocks, heads], or null
+};
+
+// How a call looks at a run of blocks.
+struct RunOptions {
+  const float* head_mask = nullptr;  // [blocks, heads], multiplies the heads' results, or null
+  bool causal = false;  // a token attends to itself and those before it in its row, else to all
+  const KeyValueCache* cache = nullptr;   // the tokens before come first in each row
+  const CrossAttention* cross = nullptr;  // attended to between the two halves of each block
+  // Null, or for one block its weights, row after row, each [heads, tokens, keys of the row].
+  float* attentions = nullptr;
+  float* cross_attentions = nullptr;
+};
+
 // x [tokens, hidden] goes through the blocks in order, in place (post-LN: Vaswani et al. 2017):
 //
 //   x = layer_norm(x + attention_output(attention(query_key_value(x))))
+//   x = layer_norm(x + cross_output(attention(cross_query(x), keys and values of the encoder)))
 //   x = layer_norm(x + output(f(intermediate(x))))
 //
-// head_mask: [count, heads], multiplies the heads' results, or null. causal: a token attends to
-// itself and those before it in its row, else to all of its row. attentions: null, or for one
-// block its weights, row after row, each [heads, tokens of the row, tokens of the row].
-// Throws std::bad_alloc before anything is changed.
+// the second line for blocks with cross attention. Throws std::bad_alloc before anything is
+// changed.
 void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch& batch,
-                const float* head_mask, bool causal, float* attentions, Workspaces& workspaces,
-                float* x);
+                const RunOptions& options, Workspaces& workspaces, float* x);
 
 }  // namespace pyroberta

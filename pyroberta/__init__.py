@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .config import RobertaConfig
+from .decoder import Cache
 from .errors import CheckpointError, ConfigError, InputError
 from .kernels import get_num_threads, set_num_threads, show_config
 from .models import (
+    RobertaForCausalLM,
     RobertaForMaskedLM,
     RobertaForMultipleChoice,
     RobertaForQuestionAnswering,
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Cache",
     "CheckpointError",
     "ConfigError",
     "InputError",
     "RobertaConfig",
+    "RobertaForCausalLM",
     "RobertaForMaskedLM",
     "RobertaForMultipleChoice",
     "RobertaForQuestionAnswering",

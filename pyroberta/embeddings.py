@@ -46,14 +46,14 @@ class Embeddings:
     eps: float
 
     @classmethod
-    def load(cls, config: RobertaConfig, source: Source) -> Embeddings:
-        """Read or map the tables."""
+    def load(cls, config: RobertaConfig, source: Source, dtype: np.dtype[Any]) -> Embeddings:
+        """Read or map the tables; the small ones in ``dtype``."""
         return cls(
             word=source.table(_WORDS),
-            type=source.read(_TYPES),
+            type=source.read(_TYPES, dtype),
             position=source.table(_POSITIONS),
-            gamma=source.read(f"{_NORM}.weight"),
-            beta=source.read(f"{_NORM}.bias"),
+            gamma=source.read(f"{_NORM}.weight", dtype),
+            beta=source.read(f"{_NORM}.bias", dtype),
             eps=config.layer_norm_epsilon,
         )
 

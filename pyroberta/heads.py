@@ -72,8 +72,8 @@ class LMHead:
         self, config: RobertaConfig, source: Source, kernels: Kernels, words: Table
     ) -> None:
         self._dense = Linear.load(source, "lm_head.dense", kernels)
-        self._gamma = source.read("lm_head.layer_norm.weight")
-        self._beta = source.read("lm_head.layer_norm.bias")
+        self._gamma = source.read("lm_head.layer_norm.weight", kernels.dtype)
+        self._beta = source.read("lm_head.layer_norm.bias", kernels.dtype)
         self._eps = config.layer_norm_epsilon
         self._bias = source.read("lm_head.bias", kernels.dtype)
         if _DECODER in source.names():
@@ -105,7 +105,7 @@ class LMHead:
         """``[n, hidden]`` to ``[n, vocab]``."""
         y = kernels.activate("gelu", self._dense(kernels, x))
         y = kernels.layer_norm(y, self._gamma, self._beta, self._eps)
-        return kernels.linear_rows(y, self._words.array(), self._bias)
+        return kernels.linear_table(y, self._words, self._bias)
 
 
 class SequenceHead:

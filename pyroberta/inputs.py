@@ -10,13 +10,16 @@ from __future__ import annotations
 import dataclasses
 import operator
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .config import RobertaConfig
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from .decoder import CrossInputs
 
 Array = NDArray[Any]
 IntArray = NDArray[np.int64]
@@ -51,13 +54,40 @@ class Ragged:
 
     def scatter_attentions(self, flat: Array, heads: int) -> Array:
         """The attentions of ``run_blocks`` as ``[batch, heads, tokens, tokens]``."""
-        dense = np.zeros((self.batch, heads, self.tokens, self.tokens), flat.dtype)
+        columns = [self._columns(row) for row in range(self.batch)]
+        return self._scatter(flat, heads, columns, self.tokens)
+
+    def scatter_keys(self, flat: Array, heads: int, lengths: IntArray) -> Array:
+        """Attentions over a cache as ``[batch, heads, tokens, longest]``, keys in its order.
+
+        ``lengths [batch]`` are the keys of each row, ``longest`` the largest of them.
+        """
+        rows = (np.arange(n) for n in lengths.tolist())
+        return self._scatter(flat, heads, list(rows), int(lengths.max(initial=0)))
+
+    def scatter_cross(self, flat: Array, heads: int, cross: CrossInputs) -> Array:
+        """Cross attentions as ``[batch, heads, tokens, encoder tokens]``."""
+        columns = [
+            cross.places[cross.offsets[row] : cross.offsets[row + 1]] - row * cross.tokens
+            for row in cross.rows.tolist()
+        ]
+        return self._scatter(flat, heads, columns, cross.tokens)
+
+    def _columns(self, row: int) -> IntArray:
+        """Where the row's attended tokens stand in it."""
+        places = self.places[self.offsets[row] : self.offsets[row + 1]]
+        columns: IntArray = places - row * self.tokens
+        return columns
+
+    def _scatter(self, flat: Array, heads: int, keys: list[IntArray], width: int) -> Array:
+        """Ragged attentions to ``[batch, heads, tokens, width]``; ``keys``: each row's columns."""
+        dense = np.zeros((self.batch, heads, self.tokens, width), flat.dtype)
         at = 0
-        for row in range(self.batch):
-            columns = self.places[self.offsets[row] : self.offsets[row + 1]] - row * self.tokens
-            size = heads * len(columns) ** 2
-            part = flat[at : at + size].reshape(heads, len(columns), len(columns))
-            dense[row][:, columns[:, None], columns] = part
+        for row, columns in enumerate(keys):
+            queries = self._columns(row)
+            shape = (heads, len(queries), len(columns))
+            size = shape[0] * shape[1] * shape[2]
+            dense[row][:, queries[:, None], columns] = flat[at : at + size].reshape(shape)
             at += size
         return dense
 
@@ -86,6 +116,7 @@ def read_batch(
     position_ids: ArrayLike | None,
     *,
     choices: bool = False,
+    before: IntArray | None = None,
 ) -> Ragged:
     """Check the inputs of a call and drop the masked tokens.
 
@@ -99,6 +130,8 @@ def read_batch(
             ``None``: see ``default_positions``.
         choices: the arrays are ``[batch, choices, tokens]``; the result has
             ``batch * choices`` rows.
+        before: int64 ``[batch]``: how many tokens, pads left out, came before in each row (in a
+            cache): default positions go on from there.
 
     Raises:
         InputError: an argument of another shape, kind or range.
@@ -130,10 +163,10 @@ def read_batch(
                 stacklevel=4,
             )
     else:
-        attended = _read_mask("attention_mask", attention_mask, ids, wanted)
+        attended = _read_mask("attention_mask", attention_mask, ids.shape, wanted, "input_ids")
 
     if position_ids is None:
-        positions = default_positions(ids, config.pad_token_id)
+        positions = default_positions(ids, config.pad_token_id, before)
         _check_length(positions, attended, config)
     else:
         positions = _integers("position_ids", position_ids)
@@ -141,9 +174,8 @@ def read_batch(
         _check_range("position_ids", positions, config.max_positions, "max_positions", attended)
 
     rows, tokens = int(np.prod(ids.shape[:-1])), ids.shape[-1]
-    attended = attended.reshape(rows, tokens)
     offsets = np.zeros(rows + 1, np.int64)
-    np.cumsum(attended.sum(axis=1), out=offsets[1:])
+    np.cumsum(np.count_nonzero(attended.reshape(rows, tokens), axis=1), out=offsets[1:])
     places = np.flatnonzero(attended)
     return Ragged(
         batch=rows,
@@ -157,19 +189,54 @@ def read_batch(
     )
 
 
-def default_positions(ids: IntArray, pad_token_id: int) -> IntArray:
+def default_positions(ids: IntArray, pad_token_id: int, before: IntArray | None = None) -> IntArray:
     """Positions by Hugging Face's rule, along the last axis of ``ids``.
 
-    Tokens that are not the pad count up from ``pad_token_id + 1``; pads get ``pad_token_id``
-    and are not counted. Masked tokens count, unless they are pads.
+    Tokens that are not the pad count up from ``pad_token_id + 1``, or go on after the
+    ``before [batch]`` tokens of each row; pads get ``pad_token_id`` and are not counted. Masked
+    tokens count, unless they are pads.
 
     Example:
         >>> default_positions(np.array([[7, 8, 1, 9, 1]]), pad_token_id=1)
         array([[2, 3, 1, 4, 1]])
     """
     real = ids != pad_token_id
-    positions: IntArray = np.cumsum(real, axis=-1, dtype=np.int64) * real + pad_token_id
+    counts = np.cumsum(real, axis=-1, dtype=np.int64)
+    if before is not None:
+        counts += before[:, None]
+    positions: IntArray = counts * real + pad_token_id
     return positions
+
+
+def count_tokens(input_ids: ArrayLike, pad_token_id: int) -> IntArray:
+    """How many tokens of each row are not pads: int64 ``[batch]``. The ids are checked already."""
+    counts: IntArray = np.count_nonzero(np.asarray(input_ids) != pad_token_id, axis=-1)
+    return counts.astype(np.int64)
+
+
+def read_encoder_batch(hidden: Array, mask: ArrayLike | None) -> tuple[Array, IntArray, IntArray]:
+    """The attended places of an encoder's output ``[batch, tokens, hidden]``.
+
+    Returns:
+        ``[total, hidden]``, offsets int64 ``[batch + 1]`` and places int64 ``[total]``.
+
+    Raises:
+        InputError: a mask of another shape or kind.
+    """
+    rows, tokens = hidden.shape[:2]
+    attended: Array = np.ones((rows, tokens), bool)
+    if mask is not None:
+        attended = _read_mask(
+            "encoder_attention_mask",
+            mask,
+            (rows, tokens),
+            "[batch, encoder tokens]",
+            "encoder_hidden_state",
+        )
+    offsets = np.zeros(rows + 1, np.int64)
+    np.cumsum(np.count_nonzero(attended, axis=1), out=offsets[1:])
+    places = np.flatnonzero(attended)
+    return hidden.reshape(rows * tokens, -1)[places], offsets, places
 
 
 def read_head_mask(name: str, mask: ArrayLike | None, config: RobertaConfig) -> Array | None:
@@ -248,7 +315,10 @@ def _integers(name: str, values: ArrayLike) -> IntArray:
     return np.array(array, dtype=np.int64, order="C", copy=True, subok=False)
 
 
-def _read_mask(name: str, mask: ArrayLike, ids: IntArray, wanted: str) -> NDArray[np.bool_]:
+def _read_mask(
+    name: str, mask: ArrayLike, shape: tuple[int, ...], wanted: str, other: str
+) -> NDArray[np.bool_]:
+    """A mask as bool; ``wanted`` is the shape in words, ``other`` the argument that has it."""
     try:
         array = np.asarray(mask)
     except ValueError:
@@ -259,12 +329,15 @@ def _read_mask(name: str, mask: ArrayLike, ids: IntArray, wanted: str) -> NDArra
         array = array.astype(bool)
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} must be bool, integer or float, not {array.dtype}")
-    if array.ndim != ids.ndim:
+    if array.ndim != len(shape):
         raise InputError(
             f"{name} must be {wanted}, not of shape {list(array.shape)}: "
             "masks for each query and additive masks are not read"
         )
-    _check_shape(name, array, ids)
+    if array.shape != shape:
+        raise InputError(
+            f"{name} must have the shape of {other} {list(shape)}, not {list(array.shape)}"
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
             f"{name} must be finite (above 0 means attended), "

@@ -7,10 +7,11 @@ The rest of the package sees their common face and never asks which one it has.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -22,11 +23,13 @@ from .activations import ACTIVATIONS, canonical_activation
 from .checkpoint import Table
 from .config import RobertaConfig
 from .errors import ConfigError, InputError
-from .reference import Dropout
+from .reference import CrossAttention, Dropout, KeyValueCache
 from .threads import default_num_threads
 
 Array = NDArray[Any]
 IntArray = NDArray[np.int64]
+# The result, the attention weights and those of the cross attention: see reference.run_blocks.
+BlocksResult = tuple[Array, Array | None, Array | None]
 # A tensor of a block, by the last part of its name, e.g. "attention.self.query.weight".
 ReadTensor = Callable[[str], Array]
 
@@ -41,8 +44,8 @@ class Kernels(Protocol):
     compute_type: str
     dtype: np.dtype[Any]
 
-    def block(self, config: RobertaConfig, read: ReadTensor) -> Any:
-        """The weights of one block, laid out for ``run_blocks``."""
+    def block(self, config: RobertaConfig, read: ReadTensor, cross: bool) -> Any:
+        """The weights of one block, with its cross attention's, laid out for ``run_blocks``."""
 
     def run_blocks(
         self,
@@ -52,8 +55,10 @@ class Kernels(Protocol):
         head_mask: Array | None,
         causal: bool,
         want_attentions: bool,
-        dropout: Dropout | None,
-    ) -> tuple[Array, Array | None]:
+        dropout: Dropout | None = None,
+        cache: KeyValueCache | None = None,
+        cross: CrossAttention | None = None,
+    ) -> BlocksResult:
         """See ``reference.run_blocks``."""
 
     def embeddings(
@@ -73,6 +78,9 @@ class Kernels(Protocol):
     def linear_rows(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """See ``reference.linear_rows``."""
 
+    def linear_table(self, x: Array, table: Table, bias: Array) -> Array:
+        """``linear_rows`` with the rows of a table as the weight."""
+
     def activate(self, activation: str, x: Array) -> Array:
         """See ``reference.activate``; by name."""
 
@@ -80,16 +88,40 @@ class Kernels(Protocol):
         """See ``reference.layer_norm``; with no residual."""
 
 
-def _query_key_value(read: ReadTensor, part: str) -> Array:
-    return np.concatenate([read(f"attention.self.{n}.{part}") for n in ("query", "key", "value")])
-
-
+# The linear layers of a block: each is one or more of the file's, one below the other.
 _LINEARS = {
-    "attention_output": "attention.output.dense",
-    "intermediate": "intermediate.dense",
-    "output": "output.dense",
+    "query_key_value": tuple(f"attention.self.{name}" for name in ("query", "key", "value")),
+    "attention_output": ("attention.output.dense",),
+    "intermediate": ("intermediate.dense",),
+    "output": ("output.dense",),
 }
 _NORMS = {"attention_norm": "attention.output.LayerNorm", "output_norm": "output.LayerNorm"}
+_CROSS_LINEARS = {
+    "cross_query": ("crossattention.self.query",),
+    "cross_key_value": ("crossattention.self.key", "crossattention.self.value"),
+    "cross_output": ("crossattention.output.dense",),
+}
+_CROSS_NORMS = {"cross_norm": "crossattention.output.LayerNorm"}
+
+
+def _block_tensors(
+    read: ReadTensor, cross: bool
+) -> tuple[Iterator[tuple[str, Array, Array]], Iterator[tuple[str, Array, Array]]]:
+    """The linear layers (name, weight, bias) and the norms (name, gamma, beta) of a block.
+
+    One after the other, so that no more than one layer stands beside the packed weights.
+    """
+
+    def join(names: tuple[str, ...], part: str) -> Array:
+        parts = [read(f"{name}.{part}") for name in names]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    linears = _LINEARS | (_CROSS_LINEARS if cross else {})
+    norms = _NORMS | (_CROSS_NORMS if cross else {})
+    return (
+        ((field, join(names, "weight"), join(names, "bias")) for field, names in linears.items()),
+        ((field, read(f"{n}.weight"), read(f"{n}.bias")) for field, n in norms.items()),
+    )
 
 
 class ReferenceKernels:
@@ -101,21 +133,13 @@ class ReferenceKernels:
         self.compute_type = compute_type
         self.dtype = np.dtype(compute_type)
 
-    def block(self, config: RobertaConfig, read: ReadTensor) -> reference.Block:
-        def get(name: str) -> tuple[Array, Array]:
-            return tuple(  # type: ignore[return-value]  # two items, as the generator has
-                read(f"{name}.{part}").astype(self.dtype) for part in ("weight", "bias")
-            )
-
+    def block(self, config: RobertaConfig, read: ReadTensor, cross: bool) -> reference.Block:
+        linears, norms = _block_tensors(read, cross)
         return reference.Block(
             heads=config.num_attention_heads,
             activation=_index(config.activation),
             eps=config.layer_norm_epsilon,
-            query_key_value=(
-                _query_key_value(read, "weight").astype(self.dtype),
-                _query_key_value(read, "bias").astype(self.dtype),
-            ),
-            **{field: get(name) for field, name in (_LINEARS | _NORMS).items()},
+            **{name: (first, second) for name, first, second in itertools.chain(linears, norms)},
         )
 
     def run_blocks(
@@ -126,10 +150,14 @@ class ReferenceKernels:
         head_mask: Array | None,
         causal: bool,
         want_attentions: bool,
-        dropout: Dropout | None,
-    ) -> tuple[Array, Array | None]:
+        dropout: Dropout | None = None,
+        cache: KeyValueCache | None = None,
+        cross: CrossAttention | None = None,
+    ) -> BlocksResult:
         mask = None if head_mask is None else head_mask.astype(self.dtype)
-        return reference.run_blocks(blocks, x, offsets, mask, causal, want_attentions, dropout)
+        return reference.run_blocks(
+            blocks, x, offsets, mask, causal, want_attentions, dropout, cache, cross
+        )
 
     def embeddings(
         self,
@@ -144,24 +172,26 @@ class ReferenceKernels:
         eps: float,
     ) -> Array:
         rows = np.arange(len(ids))
-        gathered = (word.rows(ids), type[types], position.rows(positions), gamma, beta)
-        w, t, p, g, b = (array.astype(self.dtype) for array in gathered)
-        return reference.embeddings(w, t, p, rows, rows, rows, g, b, eps)
+        w, t, p = word.rows(ids, self.dtype), type[types], position.rows(positions, self.dtype)
+        return reference.embeddings(w, t, p, rows, rows, rows, gamma, beta, eps)
 
     def linear_rows(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        # A table of another dtype is widened piece by piece: it can be a gigabyte.
-        piece = max(1, 2**24 // max(1, weight.shape[1]))
-        y = np.empty((len(x), len(weight)), self.dtype)
-        for at in range(0, len(weight), piece):
-            part = weight[at : at + piece].astype(self.dtype, copy=False)
-            y[:, at : at + piece] = reference.linear_rows(x, part, None)
-        return y if bias is None else y + bias
+        return reference.linear_rows(x, weight, bias)
+
+    def linear_table(self, x: Array, table: Table, bias: Array) -> Array:
+        # Piece by piece: the table in this dtype can be two gigabytes.
+        rows, piece = len(bias), max(1, 2**24 // max(1, x.shape[1]))
+        y = np.empty((len(x), rows), self.dtype)
+        for at in range(0, rows, piece):
+            end = min(at + piece, rows)
+            part = table.rows(slice(at, end), self.dtype)
+            y[:, at:end] = reference.linear_rows(x, part, bias[at:end])
+        return y
 
     def activate(self, activation: str, x: Array) -> Array:
         return reference.activate(_index(activation), x)
 
     def layer_norm(self, x: Array, gamma: Array, beta: Array, eps: float) -> Array:
-        gamma, beta = gamma.astype(self.dtype), beta.astype(self.dtype)
         return reference.layer_norm(x, None, gamma, beta, eps)
 
 
@@ -177,7 +207,7 @@ class NativeKernels:
         self._kernels = self._core.find_kernels(chosen_isa())
         self._workspaces = self._core.Workspaces()
 
-    def block(self, config: RobertaConfig, read: ReadTensor) -> Any:
+    def block(self, config: RobertaConfig, read: ReadTensor, cross: bool) -> Any:
         block = self._core.Block(
             self._kernels,
             config.hidden_size,
@@ -185,14 +215,13 @@ class NativeKernels:
             config.num_attention_heads,
             _index(config.activation),
             config.layer_norm_epsilon,
+            cross,
         )
-        block.set_linear(
-            "query_key_value", _query_key_value(read, "weight"), _query_key_value(read, "bias")
-        )
-        for field, name in _LINEARS.items():
-            block.set_linear(field, read(f"{name}.weight"), read(f"{name}.bias"))
-        for field, name in _NORMS.items():
-            block.set_norm(field, read(f"{name}.weight"), read(f"{name}.bias"))
+        linears, norms = _block_tensors(read, cross)
+        for linear in linears:
+            block.set_linear(*linear)
+        for norm in norms:
+            block.set_norm(*norm)
         return block
 
     def run_blocks(
@@ -203,13 +232,29 @@ class NativeKernels:
         head_mask: Array | None,
         causal: bool,
         want_attentions: bool,
-        dropout: Dropout | None,
-    ) -> tuple[Array, Array | None]:
+        dropout: Dropout | None = None,
+        cache: KeyValueCache | None = None,
+        cross: CrossAttention | None = None,
+    ) -> BlocksResult:
         if dropout is not None:
             raise InputError("training must run on the reference kernels")
-        mask = None if head_mask is None else np.ascontiguousarray(head_mask, np.float32)
-        result: tuple[Array, Array | None] = self._core.run_blocks(
-            list(blocks), x, offsets, mask, causal, want_attentions, self._workspaces
+        result: BlocksResult = self._core.run_blocks(
+            list(blocks),
+            x,
+            offsets,
+            _float32_mask(head_mask),
+            causal,
+            want_attentions,
+            self._workspaces,
+            None if cache is None else (list(cache.keys), list(cache.values), cache.lengths),
+            None
+            if cross is None
+            else (
+                list(cross.key_values),
+                cross.offsets,
+                cross.rows,
+                _float32_mask(cross.head_mask),
+            ),
         )
         return result
 
@@ -236,6 +281,9 @@ class NativeKernels:
         y: Array = self._kernels.linear_rows(x, weight, bias)
         return y
 
+    def linear_table(self, x: Array, table: Table, bias: Array) -> Array:
+        return self.linear_rows(x, table.array(), bias)
+
     def activate(self, activation: str, x: Array) -> Array:
         y: Array = self._kernels.activate(_index(activation), x)
         return y
@@ -243,6 +291,10 @@ class NativeKernels:
     def layer_norm(self, x: Array, gamma: Array, beta: Array, eps: float) -> Array:
         y: Array = self._kernels.layer_norm(x, None, gamma, beta, eps)
         return y
+
+
+def _float32_mask(mask: Array | None) -> Array | None:
+    return None if mask is None else np.ascontiguousarray(mask, np.float32)
 
 
 def _index(activation: str) -> int:

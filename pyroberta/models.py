@@ -1,6 +1,6 @@
 """The architectures: each a head on the encoder, and what a call gives.
 
-``RobertaForCausalLM`` is not among them yet.
+The causal model, which has more to it, is in ``causal.py``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .causal import RobertaForCausalLM
 from .checkpoint import Source
 from .config import RobertaConfig, read_config_json
 from .embeddings import Embeddings
@@ -27,6 +28,17 @@ from .outputs import (
     TokenClassifierOutput,
 )
 from .pretrained import Encoded, Model
+
+__all__ = [
+    "RobertaForCausalLM",
+    "RobertaForMaskedLM",
+    "RobertaForMultipleChoice",
+    "RobertaForQuestionAnswering",
+    "RobertaForSequenceClassification",
+    "RobertaForTokenClassification",
+    "RobertaModel",
+    "from_pretrained",
+]
 
 
 class RobertaModel(Model[BaseModelOutput]):
@@ -224,15 +236,18 @@ ARCHITECTURES: tuple[type[Model[Any]], ...] = (
     RobertaForTokenClassification,
     RobertaForQuestionAnswering,
     RobertaForMultipleChoice,
+    RobertaForCausalLM,
 )
 
 # The families whose class names differ only in what stands before "Model" or "For...".
 _FAMILIES = ("Roberta", "XLMRoberta", "Camembert", "Data2VecText")
-_BY_CLASS = {
+_BY_CLASS: dict[str, type[Model[Any]]] = {
     family + cls.__name__.removeprefix("Roberta"): cls
     for family in _FAMILIES
     for cls in ARCHITECTURES
 }
+# Older names of the causal model.
+_BY_CLASS |= {"RobertaLMHeadModel": RobertaForCausalLM, "XLMRobertaLMHeadModel": RobertaForCausalLM}
 _BY_ARCHITECTURE = {cls.architecture: cls for cls in ARCHITECTURES}
 
 

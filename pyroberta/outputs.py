@@ -7,9 +7,12 @@ have the dtype of the compute type's results: float32, or float64 from the float
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .decoder import Cache
 
 Array = NDArray[Any]
 
@@ -91,3 +94,21 @@ class MultipleChoiceOutput(ModelOutput):
     """
 
     logits: Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class CausalLMOutput(ModelOutput):
+    """What ``RobertaForCausalLM`` gives.
+
+    Attributes:
+        logits: ``[batch, tokens, vocab]`` of the next word, 0 where masked; ``[n, vocab]`` where
+            the call named ``n`` ``logit_positions``.
+        attentions: with a cache ``[batch, heads, tokens, longest]``: the keys are the attended
+            tokens of the row from its first on, the cached ones before the call's.
+        cross_attentions: ``num_blocks`` arrays ``[batch, heads, tokens, encoder tokens]``.
+        cache: the cache for the next call, where this one had one.
+    """
+
+    logits: Array
+    cross_attentions: tuple[Array, ...] | None = None
+    cache: Cache | None = None

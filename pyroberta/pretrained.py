@@ -147,7 +147,13 @@ class Model(Generic[Output]):
     ) -> Shapes:
         """Every tensor that the model needs; ``names`` are the file's, ``None`` for a new model."""
         head = cls._head_shapes(config, names, add_pooling_layer)
-        return embeddings_shapes(config) | encoder_shapes(config) | head
+        cross = cls._has_cross_attention(config)
+        return embeddings_shapes(config) | encoder_shapes(config, cross=cross) | head
+
+    @classmethod
+    def _has_cross_attention(cls, config: RobertaConfig) -> bool:
+        """Whether the blocks have cross attention: only the causal model's may."""
+        return False
 
     @classmethod
     def _head_shapes(
@@ -159,13 +165,16 @@ class Model(Generic[Output]):
         raise NotImplementedError
 
     def _load(self, kernels: Kernels) -> Parts:
-        embeddings = Embeddings.load(self.config, self._source)
+        embeddings = Embeddings.load(self.config, self._source, kernels.dtype)
         return Parts(
             kernels=kernels,
             embeddings=embeddings,
-            encoder=Encoder(self.config, self._source, kernels),
+            encoder=self._make_encoder(kernels),
             head=self._load_head(self._source, kernels, embeddings),
         )
+
+    def _make_encoder(self, kernels: Kernels) -> Encoder:
+        return Encoder(self.config, self._source, kernels)
 
     def _for_training(self) -> Parts:
         """The same weights for the reference kernels, read again where they were packed."""
@@ -242,8 +251,8 @@ class Model(Generic[Output]):
         config = self.config
         ragged = read_batch(config, *batch, choices=self._has_choices)
         head_mask = read_head_mask("attention_head_mask", attention_head_mask, config)
-        hidden = _pick("output_hidden_states", output_hidden_states, config.output_hidden_states)
-        attentions = _pick("output_attentions", output_attentions, config.output_attentions)
+        hidden = pick("output_hidden_states", output_hidden_states, config.output_hidden_states)
+        attentions = pick("output_attentions", output_attentions, config.output_attentions)
         first = ragged.first_tokens() if self._reads_first_token() else None
         dropout = self._dropout(training, rng)
         parts = self._parts if dropout is None else self._for_training()
@@ -304,7 +313,8 @@ class Encoded:
         }
 
 
-def _pick(name: str, asked: bool | None, default: bool) -> bool:
+def pick(name: str, asked: bool | None, default: bool) -> bool:
+    """What the call asked for, or the configuration's default. Raises InputError."""
     if asked is not None and not isinstance(asked, (bool, np.bool_)):
         raise InputError(f"{name} must be True, False or None, not {asked!r}")
     return default if asked is None else bool(asked)

@@ -36,7 +36,8 @@ def _erfc(x: Array) -> Array:
 def _sigmoid(x: Array) -> Array:
     # exp of a negative number on both sides, so that nothing overflows.
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    y: Array = np.where(x >= 0, 1, e) / (1 + e)
+    return y
 
 
 def _softplus(x: Array) -> Array:
@@ -226,7 +227,8 @@ class Dropout:
 class Block:
     """The weights of one block; see ``csrc/encoder.h``.
 
-    Linear layers are pairs of a weight ``[n, k]`` and a bias ``[n]``; norms of gamma and beta.
+    Linear layers are pairs of a weight ``[n, k]`` and a bias ``[n]``; norms of gamma and beta. The
+    ``cross`` parts are those of a decoder's cross attention.
     """
 
     heads: int
@@ -238,6 +240,47 @@ class Block:
     intermediate: tuple[Array, Array]
     output: tuple[Array, Array]
     output_norm: tuple[Array, Array]
+    cross_query: tuple[Array, Array] | None = None
+    cross_key_value: tuple[Array, Array] | None = None
+    cross_output: tuple[Array, Array] | None = None
+    cross_norm: tuple[Array, Array] | None = None
+
+    def cross_key_values(self, encoder_x: Array) -> Array:
+        """Keys and values ``[tokens, 2 hidden]`` of an encoder's output ``[tokens, hidden]``."""
+        assert self.cross_key_value is not None
+        return linear(encoder_x, *self.cross_key_value)
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyValueCache:
+    """The keys and values of the tokens before, for some blocks and rows.
+
+    Attributes:
+        keys, values: for each block ``[rows, slots, hidden]``; the new tokens' are written to
+            the slots from ``lengths`` on.
+        lengths: int64 ``[rows]``: the slots filled before.
+    """
+
+    keys: Sequence[Array]
+    values: Sequence[Array]
+    lengths: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossAttention:
+    """What a decoder's rows attend to in an encoder's output.
+
+    Attributes:
+        key_values: for each block ``[encoder tokens, 2 hidden]``, see ``Block.cross_key_values``.
+        offsets: int64 ``[encoder rows + 1]``.
+        rows: int64 ``[rows]``: the encoder row of each row.
+        head_mask: ``[blocks, heads]`` or ``None``.
+    """
+
+    key_values: Sequence[Array]
+    offsets: Array
+    rows: Array
+    head_mask: Array | None
 
 
 def run_blocks(
@@ -248,7 +291,9 @@ def run_blocks(
     causal: bool,
     want_attentions: bool,
     dropout: Dropout | None = None,
-) -> tuple[Array, Array | None]:
+    cache: KeyValueCache | None = None,
+    cross: CrossAttention | None = None,
+) -> tuple[Array, Array | None, Array | None]:
     """``x [tokens, hidden]`` through the blocks in order (post-LN, as BERT: arXiv:1810.04805).
 
     Args:
@@ -259,51 +304,96 @@ def run_blocks(
         causal: a token attends to itself and those before it in its row, else to all of its row.
         want_attentions: return the attention weights too; for a single block.
         dropout: for training.
+        cache: the tokens before these, which come first in each row; for causal blocks.
+        cross: an encoder's output, attended to between the block's two halves.
 
     Returns:
-        The result ``[tokens, hidden]``, and the attention weights, row after row, each
-        ``[heads, tokens of the row, tokens of the row]``, flat (or ``None``).
+        The result ``[tokens, hidden]``, the attention weights, row after row, each
+        ``[heads, tokens of the row, keys of the row]``, flat (or ``None``), and those of the
+        cross attention likewise.
     """
     weights: list[Array] = []
+    cross_weights: list[Array] = []
+    spans = list(itertools.pairwise(offsets.tolist()))
     for i, block in enumerate(blocks):
         mask = np.ones(block.heads, x.dtype) if head_mask is None else head_mask[i]
         qkv = linear(x, *block.query_key_value)
         gathered = np.empty_like(x)
-        for begin, end in itertools.pairwise(offsets):
-            row = _attend(block, qkv[begin:end], mask, causal, dropout, weights, want_attentions)
-            gathered[begin:end] = row
-        y = linear(gathered, *block.attention_output)
-        if dropout is not None:
-            y = dropout(y, dropout.rate)
-        x = layer_norm(y, x, *block.attention_norm, block.eps)
-        y = linear(linear(x, *block.intermediate, block.activation), *block.output)
-        if dropout is not None:
-            y = dropout(y, dropout.rate)
-        x = layer_norm(y, x, *block.output_norm, block.eps)
+        for row, (begin, end) in enumerate(spans):
+            q, k, v = np.split(qkv[begin:end], 3, axis=1)
+            before = 0
+            if cache is not None:
+                before = int(cache.lengths[row])
+                filled = before + end - begin
+                cache.keys[i][row, before:filled] = k
+                cache.values[i][row, before:filled] = v
+                k, v = cache.keys[i][row, :filled], cache.values[i][row, :filled]
+            visible = before + 1 if causal else len(k)
+            w = _head_weights(block.heads, q, k, visible, mask, dropout)
+            gathered[begin:end] = _weighted(w, v)
+            weights.append(w)
+        x = _add_norm(gathered, x, block.attention_output, block.attention_norm, block, dropout)
+        if cross is not None:
+            assert block.cross_query is not None
+            assert block.cross_output is not None
+            assert block.cross_norm is not None
+            mask = np.ones(block.heads, x.dtype)
+            if cross.head_mask is not None:
+                mask = cross.head_mask[i]
+            queries = linear(x, *block.cross_query)
+            for row, (begin, end) in enumerate(spans):
+                source = int(cross.rows[row])
+                span = slice(int(cross.offsets[source]), int(cross.offsets[source + 1]))
+                k, v = np.split(cross.key_values[i][span], 2, axis=1)
+                w = _head_weights(block.heads, queries[begin:end], k, len(k), mask, dropout)
+                gathered[begin:end] = _weighted(w, v)
+                cross_weights.append(w)
+            x = _add_norm(gathered, x, block.cross_output, block.cross_norm, block, dropout)
+        wide = linear(x, *block.intermediate, block.activation)
+        x = _add_norm(wide, x, block.output, block.output_norm, block, dropout)
     if not want_attentions:
-        return x, None
-    return x, np.concatenate([w.ravel() for w in weights]) if weights else np.empty(0, x.dtype)
+        return x, None, None
+    return x, _flat(weights, x), _flat(cross_weights, x) if cross is not None else None
 
 
-def _attend(
+def _flat(weights: list[Array], x: Array) -> Array:
+    return np.concatenate([w.ravel() for w in weights]) if weights else np.empty(0, x.dtype)
+
+
+def _add_norm(
+    y: Array,
+    x: Array,
+    layer: tuple[Array, Array],
+    norm: tuple[Array, Array],
     block: Block,
-    qkv: Array,
-    mask: Array,
-    causal: bool,
     dropout: Dropout | None,
-    weights: list[Array],
-    want_attentions: bool,
 ) -> Array:
-    """One row's attention, all heads: ``qkv [tokens, 3 hidden]`` gives ``[tokens, hidden]``."""
-    tokens, width = qkv.shape
-    head_size = width // 3 // block.heads
-    q, k, v = qkv.reshape(tokens, 3, block.heads, head_size).transpose(1, 2, 0, 3)
-    scale = 1 / math.sqrt(head_size)
-    visible = 1 if causal else tokens
-    w = attention_weights(q, k, visible, scale, 1.0)
+    """``layer_norm(dropout(layer(y)) + x)``: how each part of a block ends."""
+    y = linear(y, *layer)
+    if dropout is not None:
+        y = dropout(y, dropout.rate)
+    return layer_norm(y, x, *norm, block.eps)
+
+
+def _heads(x: Array, heads: int) -> Array:
+    """``[tokens, hidden]`` as ``[heads, tokens, head_size]``."""
+    tokens, width = x.shape
+    return x.reshape(tokens, heads, width // heads).transpose(1, 0, 2)
+
+
+def _head_weights(
+    heads: int, q: Array, k: Array, visible: int, mask: Array, dropout: Dropout | None
+) -> Array:
+    """One row's attention weights, all heads: ``[heads, queries, keys]``."""
+    q, k = _heads(q, heads), _heads(k, heads)
+    w = attention_weights(q, k, visible, 1 / math.sqrt(q.shape[-1]), 1.0)
     if dropout is not None:
         w = dropout(w, dropout.attention_rate)
-    w = w * mask[:, None, None]
-    if want_attentions:
-        weights.append(w)
-    return (w @ v).transpose(1, 0, 2).reshape(tokens, width // 3)
+    masked: Array = w * mask[:, None, None]
+    return masked
+
+
+def _weighted(weights: Array, v: Array) -> Array:
+    """The weighted values of all heads side by side: ``[queries, hidden]``."""
+    heads, queries, _ = weights.shape
+    return (weights @ _heads(v, heads)).transpose(1, 0, 2).reshape(queries, v.shape[1])

@@ -58,9 +58,10 @@ class Tensor:
         Raises:
             CheckpointError: the file ends early, or the tensor's dtype is not a float's.
         """
-        return widen(self._read_stored(), self.dtype, dtype)
+        return widen(self.read_stored(), self.dtype, dtype)
 
-    def _read_stored(self) -> Array:
+    def read_stored(self) -> Array:
+        """The bits as they are stored, read into a new array; raises as ``read``."""
         raw = np.empty(self.shape, self._stored())
         view = raw.reshape(-1).view(np.uint8).data
         with self.file.open("rb", buffering=0) as file:
@@ -84,7 +85,7 @@ class Tensor:
         """
         stored = self._stored()
         if self.size == 0 or self.offset % np.dtype(stored).itemsize:
-            return self._read_stored()
+            return self.read_stored()
         try:
             return np.memmap(self.file, stored, "r", self.offset, self.shape).view(np.ndarray)
         except ValueError as error:
@@ -153,7 +154,7 @@ def _read_index(folder: Path) -> dict[str, Tensor]:
         # Hub's cache is made of them.)
         if shard in ("", ".", "..") or Path(shard).name != shard:
             raise CheckpointError(f"{file} must name shards that stand beside it, not {shard!r}")
-        if not (folder / shard).exists():
+        if not os.path.exists(folder / shard):  # False too where the name is no file name at all
             raise CheckpointError(f"{file} must name shards that exist, not {shard!r}")
         headers[shard] = _read_header(folder / shard)
     tensors: dict[str, Tensor] = {}

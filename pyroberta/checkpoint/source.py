@@ -43,9 +43,11 @@ class Table:
             self._raw, self._stored = widen(self._raw, self._stored), "F32"
         return self._raw
 
-    def rows(self, ids: NDArray[np.int64]) -> Array:
-        """``array()[ids]``, without widening the others."""
-        return widen(self._raw[ids], self._stored)
+    def rows(
+        self, at: NDArray[np.int64] | slice, dtype: np.dtype[Any] | type = np.float32
+    ) -> Array:
+        """Some rows in ``dtype``, without widening the others."""
+        return widen(self._raw[at], self._stored, dtype)
 
 
 class Source(Protocol):
@@ -89,9 +91,7 @@ class FileSource:
 
     def table(self, name: str) -> Table:
         tensor = self._tensors[name]
-        if not self._memory_map:
-            return Table(tensor.read())
-        return Table(tensor.map(), tensor.dtype)
+        return Table(tensor.map() if self._memory_map else tensor.read_stored(), tensor.dtype)
 
 
 class RandomSource:

@@ -10,9 +10,7 @@ EPS = 1e-5
 
 
 def inputs(rng, tokens, cols):
-    word, kind, position = (
-        rng.normal(size=(rows, cols)).astype(np.float32) for rows in (11, 2, 9)
-    )
+    word, kind, position = (rng.normal(size=(rows, cols)).astype(np.float32) for rows in (11, 2, 9))
     ids, types, positions = (rng.integers(0, n, tokens) for n in (11, 2, 9))
     gamma, beta = (rng.normal(1, 0.3, cols).astype(np.float32) for _ in range(2))
     return word, kind, position, ids, types, positions, gamma, beta

@@ -47,19 +47,19 @@ def test_agrees_with_reference(kernels, rng, activation, causal):
     pairs = [make(rng, kernels, activation) for _ in range(2)]
     x, offsets = ragged(rng, [5, 0, 1, 100, 17])
     mask = rng.uniform(0, 2, (2, HEADS)).astype(np.float32)
-    got, none = run([p[0] for p in pairs], x, offsets, mask, causal)
-    want, _ = reference.run_blocks(
+    got, *none = run([p[0] for p in pairs], x, offsets, mask, causal)
+    want, _, _ = reference.run_blocks(
         [p[1] for p in pairs], x.astype(np.float64), offsets, mask, causal, False
     )
-    assert none is None
+    assert none == [None, None]
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_attentions_agree_with_reference_and_change_no_bit(kernels, rng):
     native, exact = make(rng, kernels)
     x, offsets = ragged(rng, [3, 70, 0, 130])
-    got, weights = run([native], x, offsets, attentions=True)
-    _, want = reference.run_blocks([exact], x.astype(np.float64), offsets, None, False, True)
+    got, weights, _ = run([native], x, offsets, attentions=True)
+    _, want, _ = reference.run_blocks([exact], x.astype(np.float64), offsets, None, False, True)
     np.testing.assert_allclose(weights, want, atol=1e-6)
     np.testing.assert_array_equal(got, run([native], x, offsets)[0])
 
@@ -67,8 +67,8 @@ def test_attentions_agree_with_reference_and_change_no_bit(kernels, rng):
 def test_two_blocks_in_one_call_are_two_calls(kernels, rng):
     first, second = make(rng, kernels)[0], make(rng, kernels)[0]
     x, offsets = ragged(rng, [9, 4])
-    once, _ = run([first, second], x, offsets)
-    middle, _ = run([first], x, offsets)
+    once, _, _ = run([first, second], x, offsets)
+    middle, _, _ = run([first], x, offsets)
     np.testing.assert_array_equal(once, run([second], middle, offsets)[0])
 
 
@@ -76,10 +76,10 @@ def test_bits_of_a_row_depend_on_that_row_alone(kernels, rng, threads):
     native, _ = make(rng, kernels, hidden=264, wide=520, heads=3)
     lengths = [1, 40, 7, 130, 3]
     x, offsets = ragged(rng, lengths, hidden=264)
-    together, _ = run([native], x, offsets)
+    together, _, _ = run([native], x, offsets)
     for row, length in enumerate(lengths):
         alone = x[offsets[row] : offsets[row + 1]]
-        got, _ = run([native], alone, np.array([0, length]))
+        got, _, _ = run([native], alone, np.array([0, length]))
         np.testing.assert_array_equal(got, together[offsets[row] : offsets[row + 1]])
 
 
@@ -108,5 +108,7 @@ def test_wrong_shapes_are_named(kernels, rng):
         run([native], x, offsets, np.ones((1, 3), np.float32))
     with pytest.raises(ValueError, match=r"weight must be float32\[100, 36\], not float32\[2, 2\]"):
         native.set_linear("intermediate", np.zeros((2, 2), np.float32), np.zeros(2, np.float32))
-    with pytest.raises(ValueError, match="name must be that of a linear layer, not nonsense"):
+    with pytest.raises(
+        ValueError, match="name must be that of a linear layer of the block, not nonsense"
+    ):
         native.set_linear("nonsense", np.zeros((2, 2), np.float32), np.zeros(2, np.float32))

@@ -1,0 +1,116 @@
+"""What the repository says of itself is true: stubs, names, versions, the README's code."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import pyroberta
+from pyroberta import activations, kernels, reference
+
+ROOT = Path(__file__).parents[1]
+
+needs_core = pytest.mark.skipif(not kernels.has_core(), reason="the compiled extension is missing")
+
+
+def contract_names() -> list[str]:
+    """The function pointers of ``struct Kernels``."""
+    text = (ROOT / "csrc/kernels.h").read_text()
+    struct = text[text.index("struct Kernels {") :]
+    return re.findall(r"\(\*(\w+)\)\(", struct[: struct.index("\n};")])
+
+
+@pytest.mark.parametrize("name", [*contract_names(), "run_blocks"])
+def test_each_kernel_has_a_reference_and_a_test(name):
+    assert inspect.isfunction(getattr(reference, name))
+    test = "attention" if name == "attention_weights" else name
+    assert (ROOT / f"tests/kernels/test_{test}.py").is_file()
+
+
+def test_the_contract_lists_kernels():
+    assert {"linear", "attention", "layer_norm"} <= set(contract_names())
+
+
+@needs_core
+def test_the_stub_names_what_the_extension_has():
+    core = kernels.core()
+    stub = ast.parse((ROOT / "pyroberta/_core.pyi").read_text())
+    typed: dict[str, set[str]] = {}
+    for node in stub.body:
+        if isinstance(node, ast.ClassDef):
+            typed[node.name] = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+        elif isinstance(node, ast.FunctionDef):
+            typed[node.name] = set()
+        elif isinstance(node, ast.AnnAssign) and not node.target.id.startswith("_"):
+            typed[node.target.id] = set()
+    assert set(typed) == {name for name in vars(core) if not name.startswith("_")}
+    for name, members in typed.items():
+        if inspect.isclass(getattr(core, name)):
+            public = {m for m in vars(getattr(core, name)) if not m.startswith("_")}
+            assert members - {"__init__"} == public, name
+
+
+@needs_core
+def test_versions_agree():
+    text = (ROOT / "pyproject.toml").read_text()
+    version = re.search(r'^version = "(.*)"', text, re.MULTILINE)
+    assert version
+    assert pyroberta.__version__ == version[1] == kernels.core().version
+    assert metadata.version("pyroberta") == version[1]
+
+
+def test_activations_are_in_one_order():
+    enum = re.search(
+        r"enum class Activation : int \{(.*?)\}", (ROOT / "csrc/kernels.h").read_text(), re.S
+    )
+    assert enum
+    names = re.findall(r"\w+", enum[1])
+    assert tuple(names) == (*activations.ACTIVATIONS, "count")
+    assert set(reference._FUNCTIONS) == set(activations.ACTIVATIONS)
+
+
+def test_each_object_of_an_isa_exports_its_table_alone():
+    # A function that leaked could be the copy that the linker keeps for a CPU without that ISA.
+    nm = shutil.which("nm")
+    objects = sorted(ROOT.glob("build/*/CMakeFiles/kernels_*.dir/csrc/isa/*.o"))
+    if nm is None or not objects:
+        pytest.skip("needs nm and the objects of a build in build/")
+    for file in objects:
+        listing = subprocess.run(
+            [nm, "-C", "--defined-only", str(file)], capture_output=True, text=True, check=True
+        ).stdout
+        exported = [line for line in listing.splitlines() if re.search(r" [A-TV-Zu-w] ", line)]
+        isa = file.name.split(".")[0]
+        assert [line.split(" ", 2)[2] for line in exported] == [f"pyroberta::{isa}::table"], file
+
+
+@pytest.mark.parametrize("module", ["torch", "tokenizers", "transformers", "tqdm"])
+def test_importing_the_package_imports_no_extra(module):
+    code = f"import pyroberta, sys; sys.exit('{module}' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def python_blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize("block", range(len(python_blocks())))
+def test_the_python_of_the_readme_runs(block, tmp_path):
+    pytest.importorskip("tokenizers")
+    code = tmp_path / "block.py"
+    code.write_text(python_blocks()[block])
+    subprocess.run([sys.executable, str(code)], check=True, cwd=tmp_path, timeout=60)
+
+
+def test_no_file_of_the_package_is_too_long_to_read():
+    files = [*ROOT.glob("pyroberta/**/*.py"), *ROOT.glob("csrc/**/*.*")]
+    long = {f.name: n for f in files if (n := len(f.read_text().splitlines())) > 500}
+    assert not long
