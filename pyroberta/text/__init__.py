@@ -1,0 +1,10 @@
+"""Text in, answers out: the tokenizer and the tasks. Needs the extra ``pyroberta[text]``."""
+
+from __future__ import annotations
+
+from .embedding import FeatureExtraction, SentenceEmbedding
+from .fill_mask import FillMask
+from .pipelines import pipeline
+from .tokenizer import Tokenizer
+
+__all__ = ["FeatureExtraction", "FillMask", "SentenceEmbedding", "Tokenizer", "pipeline"]

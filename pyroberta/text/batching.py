@@ -1,0 +1,59 @@
+"""Texts to batches: what the tasks share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..errors import InputError
+
+# A batch's budget where none is given: enough rows to keep every core busy, while the arrays of a
+# base model's batch stay near 10 MB.
+BATCH_TOKENS = 4096
+
+
+def read_texts(texts: Any) -> tuple[list[str], bool]:
+    """The texts of a call as a list, and whether it was one ``str``.
+
+    Raises:
+        InputError: neither a ``str`` nor a list or tuple of them.
+    """
+    if isinstance(texts, str):
+        return [texts], True
+    if not isinstance(texts, (list, tuple)):
+        raise InputError(f"texts must be a str or a list of str, not {type(texts).__name__}")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"texts[{i}] must be a str, not {type(text).__name__}")
+    return list(texts), False
+
+
+def plan_batches(
+    lengths: Sequence[int],
+    batch_tokens: int,
+    weights: Sequence[int] | None = None,
+    max_weight: int = 0,
+) -> Iterator[list[int]]:
+    """Which rows to compute together: the numbers of each batch's rows.
+
+    Rows of like length stand together, the longest first, so that the padded result of a batch
+    is hardly larger than its tokens, and so that memory is short at the start if at all.
+
+    Args:
+        lengths: tokens of each row.
+        batch_tokens: the most ``rows * longest`` of a batch; a longer row is a batch alone.
+        weights: another cost of each row.
+        max_weight: the most of that in a batch, again but for a row alone.
+    """
+    batch: list[int] = []
+    weight = 0
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        cost = 0 if weights is None else weights[row]
+        longest = lengths[batch[0]] if batch else 0
+        if batch and ((len(batch) + 1) * longest > batch_tokens or weight + cost > max_weight):
+            yield batch
+            batch, weight = [], 0
+        batch.append(row)
+        weight += cost
+    if batch:
+        yield batch

@@ -1,0 +1,108 @@
+"""What is in a checkpoint's folder, in words. No weight is read for it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from ..checkpoint import Checkpoint, FileSource, open_checkpoint
+from ..checkpoint.names import find_prefix
+from ..config import RobertaConfig, read_config_json
+from ..errors import CheckpointError, ConfigError
+from ..models import ARCHITECTURES
+from .sentence_folder import read_sentence_folder, transformer_folder
+from .tokenizer import Tokenizer
+
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def describe(path: str | os.PathLike[str]) -> dict[str, str]:
+    """What a folder holds, a few words under each heading, in the order to print them.
+
+    Args:
+        path: a checkpoint's folder, or one of sentence-transformers.
+
+    Raises:
+        FileNotFoundError: a folder or file that is not there.
+        ConfigError: ``config.json`` is not of a model that this package computes.
+        CheckpointError: a file that is malformed.
+    """
+    folder = transformer_folder(path)
+    raw = read_config_json(folder)
+    config = RobertaConfig.from_hf(raw)
+    checkpoint = open_checkpoint(folder)
+    named = raw.get("architectures")
+    sizes = Counter({t.file: t.file.stat().st_size for t in checkpoint.values()})
+    kinds = Counter(tensor.dtype for tensor in checkpoint.values())
+    lines = {
+        "folder": str(folder),
+        "architecture": ", ".join(map(str, named)) if isinstance(named, list) else "not named",
+        "opens as": ", ".join(_classes(folder, config)) or "none of the classes",
+        "blocks": f"{config.num_blocks}, hidden_size {config.hidden_size}, "
+        f"{config.num_attention_heads} heads, intermediate_size {config.intermediate_size}, "
+        f"{config.activation}",
+        "words": f"{config.vocab_size:,}",
+        "usable length": f"{config.max_tokens:,} tokens ({config.max_positions:,} positions less "
+        f"the first {config.pad_token_id + 1})",
+        "parameters": f"{_parameters(checkpoint):,}",
+        "files": ", ".join(f"{f.name} {_size(n)}" for f, n in sorted(sizes.items())),
+        "dtypes": ", ".join(f"{kind} ({n} tensors)" for kind, n in kinds.most_common()),
+        "prefix": repr(find_prefix(checkpoint)),
+        "tokenizer": _tokenizer(folder, config),
+    }
+    if (Path(path) / "modules.json").is_file():
+        lines["sentences"] = _sentences(path)
+    return lines
+
+
+def _classes(folder: Path, config: RobertaConfig) -> list[str]:
+    """The classes whose tensors the files hold."""
+    source = FileSource(folder)
+    found = []
+    for cls in ARCHITECTURES:
+        try:
+            shapes = cls._shapes(config, source.names(), None)
+            source.check(shapes, cross_attention=config.use_cross_attention)
+        except CheckpointError:
+            continue
+        found.append(cls.__name__)
+    return found
+
+
+def _parameters(checkpoint: Checkpoint) -> int:
+    total = 0
+    for tensor in checkpoint.values():
+        count = 1
+        for size in tensor.shape:
+            count *= size
+        total += count if tensor.dtype in _FLOATS else 0  # the rest are buffers of positions
+    return total
+
+
+def _tokenizer(folder: Path, config: RobertaConfig) -> str:
+    try:
+        tokenizer = Tokenizer.from_pretrained(folder, config=config)
+    except (FileNotFoundError, ImportError, CheckpointError) as error:
+        return f"none: {error}"
+    return f"{tokenizer.name}: {tokenizer.kind}, mask token {tokenizer.mask_token or 'missing'}"
+
+
+def _sentences(path: str | os.PathLike[str]) -> str:
+    try:
+        sentence = read_sentence_folder(path)
+    except (ConfigError, CheckpointError, FileNotFoundError) as error:
+        return f"not computed: {error}"
+    words = [
+        f"{sentence.pooling} pooling",
+        "normalised" if sentence.normalize else "not normalised",
+    ]
+    if sentence.max_tokens is not None:
+        words.append(f"cut to {sentence.max_tokens} tokens")
+    if sentence.prompt:
+        words.append(f"prompt {sentence.prompt!r}")
+    return ", ".join(words)
+
+
+def _size(n: int) -> str:
+    return f"{n / 2**20:,.1f} MiB"

@@ -1,0 +1,233 @@
+"""feature-extraction and sentence-embedding: texts to the vectors of tokens, or of whole texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, InputError
+from ..inputs import check_count
+from ..models import RobertaModel
+from .batching import BATCH_TOKENS, plan_batches, read_texts
+from .sentence_folder import POOLINGS
+from .tokenizer import Tokenizer
+
+Array = NDArray[Any]
+
+# ``stream`` sorts this many batches' worth of texts by length before it computes them: enough for
+# rows of like length to meet, and few enough that the first vectors come soon.
+_WINDOW = 4
+
+
+class FeatureExtraction:
+    """The hidden state of each token of a text after the last block.
+
+    Args:
+        model: the encoder.
+        tokenizer: the model's.
+        batch_tokens: the most tokens that are computed together.
+        return_tensors: give NumPy arrays, not nested lists.
+
+    Example:
+        >>> extract = pipeline("feature-extraction", return_tensors=True)  # doctest: +SKIP
+        >>> extract("A text.").shape  # [1, tokens, hidden]
+        (1, 5, 128)
+    """
+
+    model_class = RobertaModel
+
+    def __init__(
+        self,
+        model: RobertaModel,
+        tokenizer: Tokenizer,
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        return_tensors: bool = False,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_tokens = check_count("batch_tokens", batch_tokens, 1)
+        self.return_tensors = _flag("return_tensors", return_tensors)
+
+    def __call__(self, texts: str | list[str], *, return_tensors: bool | None = None) -> Any:
+        """``[1, tokens, hidden]`` for one text, a list of those for a list.
+
+        Args:
+            texts: one or several.
+            return_tensors: for this call, in place of the pipeline's.
+
+        Raises:
+            InputError: a text that cannot be encoded for the model.
+        """
+        checked, single = read_texts(texts)
+        arrays = self.return_tensors
+        if return_tensors is not None:
+            arrays = _flag("return_tensors", return_tensors)
+        rows = self.tokenizer.encode(checked)
+        features: list[Any] = [None] * len(rows)
+        for row, hidden in hidden_states(self.model, self.tokenizer, rows, self.batch_tokens):
+            # A copy, so that one kept row does not keep its whole batch.
+            features[row] = hidden[None].copy() if arrays else [hidden.tolist()]
+        return features[0] if single else features
+
+
+class SentenceEmbedding:
+    """One vector for each text: its tokens' vectors, pooled.
+
+    Pooling is done in float64 over the row's own tokens and rounded once, so the bits of a vector
+    do not depend on the texts beside it. White space around a text is dropped, as
+    sentence-transformers does.
+
+    Args:
+        model: the encoder.
+        tokenizer: the model's.
+        batch_tokens: the most tokens that are computed together.
+        pooling: ``"mean"`` of all tokens, ``"cls"`` (the first), ``"max"`` of each component, or
+            ``"mean_sqrt_len"``: their sum over the square root of their number.
+        normalize: scale each vector to length 1.
+        prompt: put before each text.
+        lowercase: put texts in lower case.
+        pools_prompt: whether the prompt's tokens are pooled too; if not, a prompt is refused.
+
+    Example:
+        >>> embed = pipeline("sentence-embedding")  # doctest: +SKIP
+        >>> embed(["A text.", "Another."]).shape
+        (2, 128)
+    """
+
+    model_class = RobertaModel
+
+    def __init__(
+        self,
+        model: RobertaModel,
+        tokenizer: Tokenizer,
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        pooling: str = "mean",
+        normalize: bool = True,
+        prompt: str = "",
+        lowercase: bool = False,
+        pools_prompt: bool = True,
+    ) -> None:
+        if pooling not in POOLINGS:
+            raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_tokens = check_count("batch_tokens", batch_tokens, 1)
+        self.pooling = pooling
+        self.normalize = _flag("normalize", normalize)
+        self.lowercase = _flag("lowercase", lowercase)
+        self.pools_prompt = _flag("pools_prompt", pools_prompt)
+        self.prompt = self._check_prompt(prompt)
+
+    def __call__(self, texts: str | list[str], *, prompt: str | None = None) -> NDArray[np.float32]:
+        """The vectors, float32 ``[n, hidden]``; ``[hidden]`` for one ``str``.
+
+        Args:
+            texts: one or several.
+            prompt: for this call, in place of the pipeline's.
+
+        Raises:
+            InputError: a text that cannot be encoded for the model.
+            ConfigError: a prompt for a model that leaves its tokens out.
+        """
+        checked, single = read_texts(texts)
+        prefix = self._prefix(prompt)
+        vectors = self._embed(
+            [self.tokenizer.encode_one(self._clean(prefix, t), i) for i, t in enumerate(checked)]
+        )
+        return vectors[0] if single else vectors
+
+    def stream(
+        self, texts: Iterable[str], *, prompt: str | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """The vector of each text in turn, ``[hidden]``, with few texts held at any time.
+
+        Args:
+            texts: read as far as is needed.
+            prompt: as in a call.
+
+        Raises:
+            InputError, ConfigError: as in a call; the number of a text counts from the first.
+        """
+        prefix = self._prefix(prompt)
+        window: list[list[int]] = []
+        tokens = 0
+        for i, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(f"texts[{i}] must be a str, not {type(text).__name__}")
+            window.append(self.tokenizer.encode_one(self._clean(prefix, text), i))
+            tokens += len(window[-1])
+            if tokens >= _WINDOW * self.batch_tokens:
+                yield from self._embed(window)
+                window, tokens = [], 0
+        yield from self._embed(window)
+
+    def _prefix(self, prompt: str | None) -> str:
+        return self.prompt if prompt is None else self._check_prompt(prompt)
+
+    def _check_prompt(self, prompt: str) -> str:
+        if not isinstance(prompt, str):
+            raise ConfigError(f"prompt must be a str, not {prompt!r}")
+        if prompt and not self.pools_prompt:
+            raise ConfigError(
+                f"prompt must be empty, not {prompt!r}: this model's pooling leaves the tokens of "
+                "a prompt out (include_prompt is false), which is not computed here"
+            )
+        return prompt
+
+    def _clean(self, prefix: str, text: str) -> str:
+        text = (prefix + text).strip()
+        return text.lower() if self.lowercase else text
+
+    def _embed(self, rows: list[list[int]]) -> NDArray[np.float32]:
+        """The vectors of encoded texts, ``[n, hidden]``."""
+        vectors = np.empty((len(rows), self.model.config.hidden_size), np.float32)
+        for row, hidden in hidden_states(self.model, self.tokenizer, rows, self.batch_tokens):
+            vector = pool(hidden, self.pooling)
+            if self.normalize:
+                # A vector of zeros stays one.
+                vector = vector / max(float(np.sqrt((vector * vector).sum())), 1e-12)
+            vectors[row] = vector
+        return vectors
+
+
+def hidden_states(
+    model: RobertaModel, tokenizer: Tokenizer, rows: list[list[int]], batch_tokens: int
+) -> Iterator[tuple[int, Array]]:
+    """Each row's number and the hidden states of its tokens, ``[tokens, hidden]``, in any order.
+
+    The arrays are views of their batch's.
+    """
+    for batch in plan_batches([len(ids) for ids in rows], batch_tokens):
+        input_ids, attention_mask = tokenizer.pad([rows[row] for row in batch])
+        hidden = model(input_ids, attention_mask).last_hidden_state
+        for i, row in enumerate(batch):
+            yield row, hidden[i, : len(rows[row])]
+
+
+def pool(hidden: Array, pooling: str) -> NDArray[np.float64]:
+    """The tokens of ``hidden [tokens, hidden]`` as one vector ``[hidden]``, in float64.
+
+    The copy in float64 is contiguous wherever the row stood in its batch, so NumPy adds in the
+    same order each time.
+    """
+    x = np.array(hidden, np.float64, order="C")
+    result: NDArray[np.float64]
+    if pooling == "cls":
+        result = x[0]
+    elif pooling == "max":
+        result = x.max(axis=0)
+    else:
+        divisor = len(x) if pooling == "mean" else np.sqrt(len(x))
+        result = x.sum(axis=0) / divisor
+    return result
+
+
+def _flag(name: str, value: bool) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ConfigError(f"{name} must be True or False, not {value!r}")
+    return bool(value)

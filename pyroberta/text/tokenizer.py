@@ -1,0 +1,213 @@
+"""Text to ids and back, checked against the model that the ids are for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import RobertaConfig
+from ..errors import InputError
+from ..inputs import check_count
+from .tokenizer_files import TokenizerFiles, read_tokenizer_files
+
+Text = str | tuple[str, str]
+
+# What is shown of a text in an error.
+_EXCERPT = 60
+
+# The spaces that a WordPiece or Unigram text is cleaned of, where its settings ask for that.
+_CLEAN_UP = (
+    *((f" {mark}", mark) for mark in (".", "?", "!", ",")),
+    (" ' ", "'"),
+    *((f" {end}", end) for end in ("n't", "'m", "'s", "'ve", "'re")),
+)
+
+
+class Tokenizer:
+    """Text to ids, as the checkpoint was trained: a thin class over the ``tokenizers`` library.
+
+    Made by ``from_pretrained``. It encodes on the calling thread alone, so it starts no pool of
+    threads beside the model's, and is safe from several threads at once.
+
+    Attributes:
+        max_tokens: the most ids that a text gets, special tokens included; ``None``: no limit.
+        vocab_size: ids are below this; ``None``: not checked.
+        pad_token_id: what ``pad`` fills with.
+        mask_token, mask_token_id: what stands for a word to guess; ``None`` where the vocabulary
+            has no such token.
+        name: the file that it was read from.
+
+    Example:
+        >>> tokenizer = Tokenizer.from_pretrained(path, config=model.config)  # doctest: +SKIP
+        >>> input_ids, attention_mask = tokenizer.pad(tokenizer.encode(["A text.", "Another."]))
+    """
+
+    def __init__(
+        self,
+        files: TokenizerFiles,
+        *,
+        config: RobertaConfig | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        self._backend: Any = files.backend
+        self._cleans_up = files.cleans_up
+        self.name = files.name
+        self.vocab_size = None if config is None else config.vocab_size
+        limits = [] if config is None else [config.max_tokens]
+        if max_tokens is not None:
+            limits.append(check_count("max_tokens", max_tokens, 1))
+        self.max_tokens = min(limits, default=None)
+        self.pad_token_id = self._pad_token_id(files.special["pad_token"], config)
+        self.mask_token_id: int | None = self._backend.token_to_id(files.special["mask_token"])
+        self.mask_token = None if self.mask_token_id is None else files.special["mask_token"]
+        if self.max_tokens is None:
+            self._backend.no_truncation()
+        else:
+            direction = (self._backend.truncation or {}).get("direction", "right")
+            self._backend.enable_truncation(self.max_tokens, direction=direction)
+
+    def _pad_token_id(self, token: str, config: RobertaConfig | None) -> int:
+        """The tokenizer's own pad; the model's where that is missing or has no row in the model.
+
+        Which one fills the masked places changes no result.
+        """
+        own = self._backend.token_to_id(token)
+        if own is None or (config is not None and own >= config.vocab_size):
+            return 0 if config is None else config.pad_token_id
+        return int(own)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        config: RobertaConfig | None = None,
+        max_tokens: int | None = None,
+    ) -> Tokenizer:
+        """Read ``tokenizer.json``, or ``vocab.json`` and ``merges.txt``, in the folder ``path``.
+
+        Args:
+            path: the folder.
+            config: the model's: texts are cut to its ``max_tokens`` and ids checked against its
+                ``vocab_size``. What the tokenizer's files say of the length is not read, since
+                it is often wrong (514 for 512, or 10**30).
+            max_tokens: a lower limit than the model's.
+
+        Raises:
+            FileNotFoundError: there is no tokenizer in the folder.
+            CheckpointError: a file is malformed.
+            ImportError: the ``tokenizers`` library is missing.
+        """
+        return cls(read_tokenizer_files(Path(path)), config=config, max_tokens=max_tokens)
+
+    def __repr__(self) -> str:
+        return (
+            f"Tokenizer({self.kind}, {self._backend.get_vocab_size()} words, "
+            f"max_tokens={self.max_tokens}, mask_token={self.mask_token!r})"
+        )
+
+    @property
+    def kind(self) -> str:
+        """The library's name for how it splits words: ``"BPE"``, ``"Unigram"``, ..."""
+        return type(self._backend.model).__name__
+
+    def encode(self, texts: Sequence[Text], *, add_special_tokens: bool = True) -> list[list[int]]:
+        """The ids of each text, cut to ``max_tokens``.
+
+        Args:
+            texts: each a ``str``, or a pair of them for ``<s> A </s></s> B </s>``.
+            add_special_tokens: put ``<s>`` and ``</s>`` around.
+
+        Raises:
+            InputError: a text that is not a ``str`` or that UTF-8 cannot hold; no token or an
+                id that the model does not have. It names the text's number.
+        """
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            raise InputError(f"texts must be a list of str, not {_shown(texts)}")
+        return [self.encode_one(text, i, add_special_tokens) for i, text in enumerate(texts)]
+
+    def encode_one(self, text: Text, index: int = 0, add_special_tokens: bool = True) -> list[int]:
+        """The ids of one text; ``index`` is its number in errors. Raises as ``encode`` does."""
+        parts = text if isinstance(text, tuple) and len(text) == 2 else (text,)
+        for part in parts:
+            if not isinstance(part, str):
+                raise InputError(f"texts[{index}] must be a str, not {_shown(text)}")
+            try:
+                part.encode()
+            except UnicodeEncodeError as error:
+                raise InputError(
+                    f"texts[{index}] must be text that UTF-8 can hold, "
+                    f"not one with the lone surrogate {part[error.start]!r} at {error.start}"
+                ) from None
+        try:
+            encoded = self._backend.encode(*parts, add_special_tokens=add_special_tokens)
+        except Exception as error:  # the library raises plain Exception
+            raise InputError(
+                f"texts[{index}] must be text that the tokenizer takes, not {_shown(text)}: {error}"
+            ) from None
+        ids: list[int] = encoded.ids
+        self._check(ids, text, index, add_special_tokens)
+        return ids
+
+    def _check(self, ids: list[int], text: Text, index: int, complete: bool) -> None:
+        if complete and not ids:
+            raise InputError(
+                f"texts[{index}] must encode to at least one token, not to none: {_shown(text)}"
+            )
+        # The library does not cut where the special tokens alone fill the limit.
+        if self.max_tokens is not None and len(ids) > self.max_tokens:
+            raise InputError(
+                f"texts[{index}] must encode to at most max_tokens ({self.max_tokens}) tokens "
+                f"with the special ones, not {len(ids)}"
+            )
+        if self.vocab_size is not None and ids and max(ids) >= self.vocab_size:
+            raise InputError(
+                f"texts[{index}] must encode to ids below vocab_size ({self.vocab_size}), "
+                f"not {max(ids)} ({self.id_to_token(max(ids))!r}): "
+                "the tokenizer has words that the model lacks"
+            )
+
+    def pad(self, rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """``input_ids`` and ``attention_mask``, each ``[batch, tokens]``, filled up on the right.
+
+        Args:
+            rows: ids of any lengths; ``tokens`` is the longest.
+        """
+        lengths = np.array([len(row) for row in rows], np.int64)
+        tokens = int(lengths.max(initial=0))
+        attended = np.arange(tokens) < lengths[:, None]
+        ids = np.full(attended.shape, self.pad_token_id, np.int64)
+        ids[attended] = [token_id for row in rows for token_id in row]
+        return ids, attended
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of ``ids``, which need not be one that encodes to them."""
+        numbers = [int(i) for i in ids]
+        text: str = self._backend.decode(numbers, skip_special_tokens=skip_special_tokens)
+        if self._cleans_up:
+            for old, new in _CLEAN_UP:
+                text = text.replace(old, new)
+        return text
+
+    def token_to_id(self, token: str) -> int | None:
+        """The id of a word as the vocabulary spells it (``"Ġthe"``), or ``None``."""
+        token_id: int | None = self._backend.token_to_id(token)
+        return token_id
+
+    def id_to_token(self, token_id: int) -> str | None:
+        """The word of an id as the vocabulary spells it, or ``None``."""
+        token: str | None = self._backend.id_to_token(token_id)
+        return token
+
+
+def _shown(text: object) -> str:
+    """``text`` for an error, its end left out where it is long."""
+    if not isinstance(text, (str, tuple)):
+        return type(text).__name__
+    shown = repr(text)
+    return shown if len(shown) <= _EXCERPT else shown[: _EXCERPT - 3] + "..."
