@@ -1,0 +1,77 @@
+"""A real RoBERTa (6 blocks, 384 wide) against hidden states computed in float64, and on a task.
+
+The model is made from a package of the registry by a script beside the project; both are left out
+of the repository, and these tests skip where they are not there.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyroberta
+
+SCRIPT = Path(__file__).parents[3] / "shared" / "real_model" / "make.py"
+
+# Spearman's correlation by the reference backend in float64, from this file's spearman().
+FLOAT64_SPEARMAN = 0.817384
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The checkpoint: PYROBERTA_REAL_MODEL, or made now."""
+    if "PYROBERTA_REAL_MODEL" in os.environ:
+        return Path(os.environ["PYROBERTA_REAL_MODEL"])
+    if not SCRIPT.is_file():
+        pytest.skip("the script that makes the real model is not beside the project")
+    path = tmp_path_factory.mktemp("real_model")
+    made = subprocess.run(
+        [sys.executable, str(SCRIPT), str(path)], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"the real model could not be made: {made.stderr.strip().splitlines()[-1:]}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def data():
+    if not SCRIPT.is_file():
+        pytest.skip("the real model's data is not beside the project")
+    return SCRIPT.parent
+
+
+def test_hidden_states_are_those_of_float64(isa, folder, data):
+    golden = np.load(data / "golden.npz")
+    model = pyroberta.from_pretrained(folder)
+    output = model(golden["input_ids"], golden["attention_mask"])
+    error = np.abs(output.last_hidden_state - golden["last_hidden_state"]).max()
+    assert error <= 2e-5, error
+
+
+def ranks(values):
+    """Ranks from 0, ties sharing their mean."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return ((ends - counts + ends - 1) / 2)[inverse]
+
+
+def spearman(folder, data, **options):
+    """The rank correlation of cosine similarities with the similarities that people gave."""
+    pytest.importorskip("tokenizers")
+    with (data / "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file) if len(row) == 3]
+    embed = pyroberta.pipeline("sentence-embedding", folder, pooling="cls", **options)
+    first, second = (embed([row[i] for row in rows]) for i in (0, 1))
+    cosine = np.sum(first.astype(np.float64) * second, axis=1)
+    people = [float(row[2]) for row in rows]
+    return float(np.corrcoef(ranks(cosine), ranks(people))[0, 1])
+
+
+def test_sentence_similarity_is_that_of_float64(isa, folder, data):
+    assert abs(spearman(folder, data) - FLOAT64_SPEARMAN) <= 1e-3
