@@ -106,10 +106,9 @@ FloatArray linear_(const Kernels& kernels, const FloatArray& x, const Packed& we
   const Activation f = activation_at(activation);
   if (is_rowwise(f)) throw py::value_error("activation must be element-wise, not a row's softmax");
   FloatArray y(Shape{x.shape(0), weight.n});
-  const LinearArgs args = {x.data(),       size(weight.k),     size(x.shape(0)),
-                           size(weight.k), size(weight.n),     weight.data(),
-                           data_or_null(bias), f,              y.mutable_data(),
-                           size(weight.n)};
+  const LinearArgs args = {x.data(),         size(weight.k), size(x.shape(0)),   size(weight.k),
+                           size(weight.n),   weight.data(),  data_or_null(bias), f,
+                           y.mutable_data(), size(weight.n)};
   py::gil_scoped_release unlocked;
   linear(kernels, args);
   return y;
@@ -122,8 +121,9 @@ FloatArray linear_rows_(const Kernels& kernels, const FloatArray& x, const Float
   require_shape("x", x, {-1, k});
   if (bias) require_shape("bias", *bias, {n});
   FloatArray y(Shape{x.shape(0), n});
-  const LinearArgs args = {x.data(), size(k), size(x.shape(0)), size(k), size(n), weight.data(),
-                           data_or_null(bias), Activation::linear, y.mutable_data(), size(n)};
+  const LinearArgs args = {x.data(),         size(k),       size(x.shape(0)),   size(k),
+                           size(n),          weight.data(), data_or_null(bias), Activation::linear,
+                           y.mutable_data(), size(n)};
   py::gil_scoped_release unlocked;
   linear_rows(kernels, args);
   return y;
@@ -195,9 +195,21 @@ FloatArray attention_(const Kernels& kernels, const FloatArray& q, const FloatAr
   FloatArray y(Shape{queries, v != nullptr ? head_size : keys});
   const Buffer scratch(attention_scratch(size(head_size), kernels.panel));
   const std::size_t stride = size(head_size);
-  const AttentionArgs args = {q.data(), k.data(), v != nullptr ? v->data() : nullptr, stride, stride,
-                              stride, size(queries), size(keys), stride, visible, scale, head_weight,
-                              y.mutable_data(), size(y.shape(1)), scratch.data()};
+  const AttentionArgs args = {q.data(),
+                              k.data(),
+                              v != nullptr ? v->data() : nullptr,
+                              stride,
+                              stride,
+                              stride,
+                              size(queries),
+                              size(keys),
+                              stride,
+                              visible,
+                              scale,
+                              head_weight,
+                              y.mutable_data(),
+                              size(y.shape(1)),
+                              scratch.data()};
   py::gil_scoped_release unlocked;
   (v != nullptr ? kernels.attention : kernels.attention_weights)(args);
   return y;
@@ -216,7 +228,8 @@ void set_linear(Block& block, const std::string& name, const FloatArray& weight,
   if (linear == nullptr || linear->packed == nullptr) {
     throw py::value_error("name must be that of a linear layer of the block, not " + name);
   }
-  const py::ssize_t n = static_cast<py::ssize_t>(linear->n), k = static_cast<py::ssize_t>(linear->k);
+  const py::ssize_t n = static_cast<py::ssize_t>(linear->n),
+                    k = static_cast<py::ssize_t>(linear->k);
   require_shape("weight", weight, {n, k});
   require_shape("bias", bias, {n});
   std::memcpy(linear->bias, bias.data(), linear->n * sizeof(float));
@@ -245,7 +258,7 @@ FloatArray cross_key_values(const Block& block, const FloatArray& x) {
   require_shape("x", x, {-1, static_cast<py::ssize_t>(block.hidden)});
   const Linear& layer = block.cross_key_value;
   FloatArray y(Shape{x.shape(0), static_cast<py::ssize_t>(layer.n)});
-  const LinearArgs args = {x.data(),  layer.k,      size(x.shape(0)),   layer.k,          layer.n,
+  const LinearArgs args = {x.data(),     layer.k,    size(x.shape(0)),   layer.k,          layer.n,
                            layer.packed, layer.bias, Activation::linear, y.mutable_data(), layer.n};
   py::gil_scoped_release unlocked;
   linear(block.kernels, args);
@@ -372,7 +385,8 @@ py::tuple run_blocks_(const std::vector<const Block*>& blocks, const FloatArray&
       const py::ssize_t tokens = offsets.at(r + 1) - offsets.at(r);
       own += heads * tokens * (tokens + (cache_arrays ? cache.lengths[r] : 0));
       if (cross_arrays) {
-        others += heads * tokens * (cross.offsets[cross.rows[r] + 1] - cross.offsets[cross.rows[r]]);
+        others +=
+            heads * tokens * (cross.offsets[cross.rows[r] + 1] - cross.offsets[cross.rows[r]]);
       }
     }
     FloatArray weights(Shape{own});

@@ -14,15 +14,23 @@
 namespace pyroberta {
 
 #if defined(PYROBERTA_HAS_AMX)
-namespace amx { extern const Kernels table; }
+namespace amx {
+extern const Kernels table;
+}
 #endif
 #if defined(PYROBERTA_HAS_AVX512)
-namespace avx512 { extern const Kernels table; }
+namespace avx512 {
+extern const Kernels table;
+}
 #endif
 #if defined(PYROBERTA_HAS_AVX2)
-namespace avx2 { extern const Kernels table; }
+namespace avx2 {
+extern const Kernels table;
+}
 #endif
-namespace scalar { extern const Kernels table; }
+namespace scalar {
+extern const Kernels table;
+}
 
 namespace {
 

@@ -69,7 +69,8 @@ struct QueryChunk {
 
 // The chunks of all rows, where row r has keys(r) keys.
 template <class F>
-std::vector<QueryChunk> query_chunks(const RaggedBatch& batch, std::size_t heads, const F& keys_of) {
+std::vector<QueryChunk> query_chunks(const RaggedBatch& batch, std::size_t heads,
+                                     const F& keys_of) {
   std::vector<QueryChunk> chunks;
   std::size_t attentions = 0;
   for (std::size_t r = 0; r < batch.rows; ++r) {
@@ -91,8 +92,8 @@ std::vector<QueryChunk> query_chunks(const RaggedBatch& batch, std::size_t heads
 
 // The memory of one run, cut out of one workspace.
 struct Workspace {
-  float* wide;    // [tokens, max(3 hidden, intermediate)]: qkv, then y, then the intermediate
-  float* narrow;  // [tokens, hidden]: the heads' results, then the output before its layer norm
+  float* wide;     // [tokens, max(3 hidden, intermediate)]: qkv, then y, then the intermediate
+  float* narrow;   // [tokens, hidden]: the heads' results, then the output before its layer norm
   float* scratch;  // scratch_size floats for each thread
   std::size_t scratch_size;
 };
@@ -110,7 +111,8 @@ class Run {
         cross_chunks_(cross_chunks),
         work_(work),
         x_(x) {
-    scratch_ = work.scratch + static_cast<std::size_t>(threads_seen.fetch_add(1)) * work.scratch_size;
+    scratch_ =
+        work.scratch + static_cast<std::size_t>(threads_seen.fetch_add(1)) * work.scratch_size;
   }
 
   void block(const Block& b, std::size_t index) {
@@ -150,9 +152,15 @@ class Run {
     const std::size_t pieces = (panels + size - 1) / size;
     team_.for_each(row_blocks * pieces, [&](std::size_t task) {
       const std::size_t row = task / pieces * kRows, first = task % pieces * size;
-      const LinearArgs args = {x + row * linear.k, linear.k, std::min(kRows, tokens_ - row),
-                               linear.k,           linear.n, linear.packed,
-                               linear.bias,        f,        y + row * linear.n,
+      const LinearArgs args = {x + row * linear.k,
+                               linear.k,
+                               std::min(kRows, tokens_ - row),
+                               linear.k,
+                               linear.n,
+                               linear.packed,
+                               linear.bias,
+                               f,
+                               y + row * linear.n,
                                linear.n};
       kernels.linear(args, first, std::min(panels, first + size));
     });
@@ -164,7 +172,8 @@ class Run {
     team_.for_each(batch_.rows, [&](std::size_t row) {
       const std::size_t begin = static_cast<std::size_t>(batch_.offsets[row]);
       const std::size_t end = static_cast<std::size_t>(batch_.offsets[row + 1]);
-      std::size_t at = (row * cache.slots + static_cast<std::size_t>(cache.lengths[row])) * b.hidden;
+      std::size_t at =
+          (row * cache.slots + static_cast<std::size_t>(cache.lengths[row])) * b.hidden;
       for (std::size_t token = begin; token < end; ++token, at += b.hidden) {
         const float* key = work_.wide + token * 3 * b.hidden + b.hidden;
         std::memcpy(cache.keys[index] + at, key, b.hidden * sizeof(float));

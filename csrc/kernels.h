@@ -23,9 +23,34 @@ namespace pyroberta {
 // Element-wise functions, in the order of reference.ACTIVATIONS (which gives each formula).
 // Softmax and log-softmax go over a whole row: `activate` computes them, `linear` refuses them.
 enum class Activation : int {
-  linear, gelu, gelu_tanh, gelu_clipped, quick_gelu, relu, relu_squared, relu6, leaky_relu, tanh,
-  sigmoid, silu, hard_sigmoid, hard_silu, hard_swish, hard_tanh, softsign, exp, elu, selu,
-  softplus, log_sigmoid, sqrt_softplus, mish, laplace, softmax, log_softmax, count
+  linear,
+  gelu,
+  gelu_tanh,
+  gelu_clipped,
+  quick_gelu,
+  relu,
+  relu_squared,
+  relu6,
+  leaky_relu,
+  tanh,
+  sigmoid,
+  silu,
+  hard_sigmoid,
+  hard_silu,
+  hard_swish,
+  hard_tanh,
+  softsign,
+  exp,
+  elu,
+  selu,
+  softplus,
+  log_sigmoid,
+  sqrt_softplus,
+  mish,
+  laplace,
+  softmax,
+  log_softmax,
+  count
 };
 
 inline bool is_rowwise(Activation f) {
@@ -44,7 +69,7 @@ struct PartialSums {
 
 // One linear layer's operands, for `linear`.
 struct LinearArgs {
-  const float* x;         // [rows, k; x_stride]
+  const float* x;  // [rows, k; x_stride]
   std::size_t x_stride;
   std::size_t rows, k, n;
   const float* packed;    // the weight [n, k], as `pack` lays it out
@@ -56,15 +81,15 @@ struct LinearArgs {
 
 // One head of one row of the batch, for `attention` and `attention_weights`.
 struct AttentionArgs {
-  const float *q, *k, *v;               // [queries, head_size; q_stride], [keys, head_size; k_stride], ...
+  const float *q, *k, *v;  // [queries, head_size; q_stride], [keys, head_size; k_stride], ...
   std::size_t q_stride, k_stride, v_stride;
   std::size_t queries, keys, head_size;
-  std::size_t visible;                  // query i attends to the first min(keys, visible + i) keys
-  float scale;                          // 1 / sqrt(head_size)
-  float head_weight;                    // the head mask's entry: multiplies the result
-  float* y;                             // [queries, head_size; y_stride]
+  std::size_t visible;  // query i attends to the first min(keys, visible + i) keys
+  float scale;          // 1 / sqrt(head_size)
+  float head_weight;    // the head mask's entry: multiplies the result
+  float* y;             // [queries, head_size; y_stride]
   std::size_t y_stride;
-  float* scratch;                       // attention_scratch(head_size, panel) floats, any content
+  float* scratch;  // attention_scratch(head_size, panel) floats, any content
 };
 
 // How many queries an `attention` call may have at most; and keys in a block of its softmax.
@@ -75,10 +100,10 @@ constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to -
 
 constexpr std::size_t attention_scratch(std::size_t head_size, std::size_t panel) {
   const std::size_t padded = round_up(head_size, panel);
-  return round_up(kAttentionKeys, panel) * head_size        // keys, packed
-         + kAttentionKeys * padded                          // values, packed
-         + kAttentionQueries * (head_size + padded + 2)     // scaled queries, sums, maxima
-         + 8 * round_up(kAttentionKeys, panel);             // one tile of scores
+  return round_up(kAttentionKeys, panel) * head_size     // keys, packed
+         + kAttentionKeys * padded                       // values, packed
+         + kAttentionQueries * (head_size + padded + 2)  // scaled queries, sums, maxima
+         + 8 * round_up(kAttentionKeys, panel);          // one tile of scores
 }
 
 struct Kernels {
@@ -122,8 +147,8 @@ struct Kernels {
   //   y[r] = (z[r] - mean(z[r])) / sqrt(var(z[r]) + eps) * gamma + beta
   //
   // residual may be null for none. gamma, beta: [cols]. eps > 0. y may be x or residual.
-  // Error: each y is within 4e-7 * (1 + |(z - mean) / std|) * max(1, |mean| / std) * |gamma| + 1 ulp
-  // of the exact value of the float32 z, for cols <= 1024. tests/kernels/test_layer_norm.py
+  // Error: each y is within 4e-7 * (1 + |(z - mean) / std|) * max(1, |mean| / std) * |gamma| + 1
+  // ulp of the exact value of the float32 z, for cols <= 1024. tests/kernels/test_layer_norm.py
   void (*layer_norm)(const float* x, const float* residual, const float* gamma, const float* beta,
                      float eps, std::size_t rows, std::size_t cols, float* y);
 

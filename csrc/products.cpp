@@ -17,9 +17,8 @@ template <class F>
 void in_pieces(std::size_t count, std::size_t size, const F& f) {
   const std::size_t pieces = (count + size - 1) / size;
   run_team(threads_for(pieces), [&](Team& team) {
-    team.for_each(pieces, [&](std::size_t piece) {
-      f(piece * size, std::min(count, (piece + 1) * size));
-    });
+    team.for_each(pieces,
+                  [&](std::size_t piece) { f(piece * size, std::min(count, (piece + 1) * size)); });
   });
 }
 
@@ -80,10 +79,10 @@ void activate(const Kernels& kernels, Activation f, std::size_t rows, std::size_
   });
 }
 
-void embeddings(const Kernels& kernels, const float* word, const float* type,
-                const float* position, const std::int64_t* ids, const std::int64_t* types,
-                const std::int64_t* positions, const float* gamma, const float* beta, float eps,
-                std::size_t rows, std::size_t cols, float* y) {
+void embeddings(const Kernels& kernels, const float* word, const float* type, const float* position,
+                const std::int64_t* ids, const std::int64_t* types, const std::int64_t* positions,
+                const float* gamma, const float* beta, float eps, std::size_t rows,
+                std::size_t cols, float* y) {
   in_pieces(rows, 64, [&](std::size_t first, std::size_t last) {
     kernels.embeddings(word, type, position, ids + first, types + first, positions + first, gamma,
                        beta, eps, last - first, cols, y + first * cols);

@@ -23,9 +23,9 @@ void linear_rows(const Kernels& kernels, const LinearArgs& args);
 void layer_norm(const Kernels& kernels, const float* x, const float* residual, const float* gamma,
                 const float* beta, float eps, std::size_t rows, std::size_t cols, float* y);
 void activate(const Kernels& kernels, Activation f, std::size_t rows, std::size_t cols, float* y);
-void embeddings(const Kernels& kernels, const float* word, const float* type,
-                const float* position, const std::int64_t* ids, const std::int64_t* types,
-                const std::int64_t* positions, const float* gamma, const float* beta, float eps,
-                std::size_t rows, std::size_t cols, float* y);
+void embeddings(const Kernels& kernels, const float* word, const float* type, const float* position,
+                const std::int64_t* ids, const std::int64_t* types, const std::int64_t* positions,
+                const float* gamma, const float* beta, float eps, std::size_t rows,
+                std::size_t cols, float* y);
 
 }  // namespace pyroberta

@@ -1,25 +1,30 @@
-"""RoBERTa-family inference on CPUs from numpy and safetensors alone."""
+"""RoBERTa-family inference on CPUs from numpy and safetensors alone.
+
+What is named here is imported from its module when it is first asked for: ``import pyroberta``
+itself costs a millisecond or two.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from .config import RobertaConfig
-from .decoder import Cache
-from .errors import CheckpointError, ConfigError, InputError
-from .kernels import get_num_threads, set_num_threads, show_config
-from .models import (
-    RobertaForCausalLM,
-    RobertaForMaskedLM,
-    RobertaForMultipleChoice,
-    RobertaForQuestionAnswering,
-    RobertaForSequenceClassification,
-    RobertaForTokenClassification,
-    RobertaModel,
-    from_pretrained,
-)
-
 if TYPE_CHECKING:
+    from .causal import RobertaForCausalLM
+    from .config import RobertaConfig
+    from .decoder import Cache
+    from .encoder_decoder import RobertaEncoderDecoder
+    from .errors import CheckpointError, ConfigError, InputError
+    from .kernels import get_num_threads, set_num_threads, show_config
+    from .models import (
+        RobertaForMaskedLM,
+        RobertaForMultipleChoice,
+        RobertaForQuestionAnswering,
+        RobertaForSequenceClassification,
+        RobertaForTokenClassification,
+        RobertaModel,
+        from_pretrained,
+    )
     from .text import pipeline
 
 __version__ = "0.1.0"
@@ -30,6 +35,7 @@ __all__ = [
     "ConfigError",
     "InputError",
     "RobertaConfig",
+    "RobertaEncoderDecoder",
     "RobertaForCausalLM",
     "RobertaForMaskedLM",
     "RobertaForMultipleChoice",
@@ -44,11 +50,28 @@ __all__ = [
     "show_config",
 ]
 
+_MODULES = {
+    "Cache": "decoder",
+    "CheckpointError": "errors",
+    "ConfigError": "errors",
+    "InputError": "errors",
+    "RobertaConfig": "config",
+    "RobertaEncoderDecoder": "encoder_decoder",
+    "RobertaForCausalLM": "causal",
+    "get_num_threads": "kernels",
+    "pipeline": "text",
+    "set_num_threads": "kernels",
+    "show_config": "kernels",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """``pipeline``, imported when it is first asked for: the core never needs text."""
-    if name == "pipeline":
-        from .text import pipeline
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_MODULES.get(name, 'models')}", __name__)
+    value = globals()[name] = getattr(module, name)
+    return value
 
-        return pipeline
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -54,6 +54,15 @@ ALIASES = {
     "swish": "silu",
 }
 
+# What Hugging Face calls the functions that have another name there.
+HF_NAMES = {
+    "gelu_clipped": "gelu_10",
+    "gelu_tanh": "gelu_pytorch_tanh",
+    "hard_swish": "hardswish",
+    "relu_squared": "relu2",
+    "sqrt_softplus": "sqrtsoftplus",
+}
+
 # Names that the ancestors know and that cannot stand between the two layers of a block.
 REFUSED = {
     "log_sum_exp": "it reduces a row to one number, which no layer can follow",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,59 @@ class RobertaForCausalLM(Model[CausalLMOutput]):
         if call is not None:
             following = call.next(ragged, count_tokens(input_ids, config.pad_token_id))
         return CausalLMOutput(logits=logits, cache=following, **looks)
+
+    def generate(
+        self,
+        input_ids: ArrayLike | None,
+        attention_mask: ArrayLike | None = None,
+        *,
+        encoder_hidden_state: ArrayLike | None = None,
+        encoder_attention_mask: ArrayLike | None = None,
+        **options: Any,
+    ) -> IntArray:
+        """The prompt and the tokens that go on from it, int64 ``[batch, tokens + new]``.
+
+        New tokens begin at column ``tokens`` in every row, whatever the padding; after a row's
+        end come pads. A row that has ended costs nothing more.
+
+        Args:
+            input_ids, attention_mask: the prompt, ``[batch, tokens]``; pads anywhere.
+            encoder_hidden_state, encoder_attention_mask: as for a call.
+            **options: those of ``pyroberta.generation.GenerationOptions``: ``max_new_tokens``,
+                ``strategy`` (``"greedy"``, ``"sampling"``, ``"beam"``, ``"contrastive"``), ...
+
+        Raises:
+            InputError: options out of range or at odds with each other; a prompt that leaves no
+                room for the new tokens; what a call raises it for.
+
+        Example:
+            >>> config = RobertaConfig(num_blocks=2, vocab_size=100)
+            >>> model = RobertaForCausalLM.from_config(config, seed=0)
+            >>> model.generate([[0, 5, 6]], max_new_tokens=4, eos_token_id=()).shape
+            (1, 7)
+        """
+        from .generation import generate
+
+        encoder = encoder_hidden_state, encoder_attention_mask
+        return generate(self, input_ids, attention_mask, encoder, options)
+
+    def stream(
+        self,
+        input_ids: ArrayLike | None,
+        attention_mask: ArrayLike | None = None,
+        *,
+        encoder_hidden_state: ArrayLike | None = None,
+        encoder_attention_mask: ArrayLike | None = None,
+        **options: Any,
+    ) -> Iterator[IntArray]:
+        """The new columns of ``generate`` one by one, each int64 ``[batch]``, as they are known.
+
+        Arguments and errors are those of ``generate``; beam search has no stream.
+        """
+        from .generation import stream
+
+        encoder = encoder_hidden_state, encoder_attention_mask
+        return stream(self, input_ids, attention_mask, encoder, options)
 
     def _cross(
         self,

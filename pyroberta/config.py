@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .activations import canonical_activation
+from .activations import HF_NAMES, canonical_activation
 from .errors import ConfigError
 
 # A size beyond these is a broken or hostile file, not a model: it is refused before anything is
@@ -26,6 +25,7 @@ _LIMITS = {
     "num_labels": 2**20,
 }
 _MAX_CONFIG_BYTES = 2**20
+_MAX_FLOAT = 1e308
 
 _HF_NAMES = {
     "vocab_size": "vocab_size",
@@ -256,8 +256,7 @@ class RobertaConfig:
                 value = {str(i): label for i, label in value.items()}
                 hf["label2id"] = {label: int(i) for i, label in value.items()}
             hf[key] = value
-        # Hugging Face's activations lack some of Bumblebee's names; theirs are written where
-        # both have the function.
+        hf["hidden_act"] = HF_NAMES.get(self.activation, self.activation)
         hf["position_embedding_type"] = "absolute"
         return hf
 
@@ -319,7 +318,8 @@ def _check_int(name: str, value: Any, low: int, high: int) -> None:
 
 def _check_float(name: str, value: Any, what: str, holds: Any) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not holds(value):
+    # The comparison is false for NaN, and needs no conversion, which a huge integer would fail.
+    if not number or not -_MAX_FLOAT < value < _MAX_FLOAT or not holds(value):
         raise ConfigError(f"{name} must be a number {what}, not {value!r}")
 
 

@@ -56,7 +56,7 @@ class RobertaModel(Model[BaseModelOutput]):
     def _head_shapes(
         cls, config: RobertaConfig, names: set[str] | None, add_pooling_layer: bool | None
     ) -> Shapes:
-        in_file = names is not None and "pooler.dense.weight" in names
+        in_file = names is None or "pooler.dense.weight" in names
         wanted = in_file if add_pooling_layer is None else add_pooling_layer
         return Pooler.shapes(config) if wanted else {}
 

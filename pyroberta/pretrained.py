@@ -13,7 +13,7 @@ from .checkpoint import FileSource, RandomSource, Source, save_checkpoint
 from .config import RobertaConfig
 from .embeddings import Embeddings, embeddings_shapes
 from .encoder import Encoder, EncoderResult, encoder_shapes
-from .errors import InputError
+from .errors import ConfigError, InputError
 from .inputs import Ragged, read_batch, read_head_mask
 from .kernels import Kernels, ReferenceKernels, choose_kernels
 from .outputs import ModelOutput
@@ -112,7 +112,7 @@ class Model(Generic[Output]):
         seed: int,
         compute_type: str = "float32",
         backend: str = "native",
-        add_pooling_layer: bool = True,
+        add_pooling_layer: bool | None = None,
     ) -> Self:
         """A new model with random weights.
 
@@ -120,7 +120,7 @@ class Model(Generic[Output]):
             config: its sizes; ``initializer_range`` is the standard deviation of the matrices.
             seed: a whole number of at least 0: the same one gives the same weights.
             compute_type, backend: as in ``from_pretrained``.
-            add_pooling_layer: for ``RobertaModel``: whether it has a pooler.
+            add_pooling_layer: for ``RobertaModel``: ``False`` leaves the pooler out.
         """
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
@@ -137,6 +137,8 @@ class Model(Generic[Output]):
             prefix + name if name.startswith(encoder) else name: self._source.read(name)
             for name in sorted(self._source.names())
         }
+        if "lm_head.decoder.weight" in tensors:  # an untied decoder has its own name for the bias
+            tensors["lm_head.decoder.bias"] = tensors["lm_head.bias"]
         config = self.config.to_hf() | {"architectures": [type(self).__name__]}
         config["torch_dtype"] = "float32"
         save_checkpoint(path, config, tensors)
@@ -146,6 +148,11 @@ class Model(Generic[Output]):
         cls, config: RobertaConfig, names: set[str] | None, add_pooling_layer: bool | None
     ) -> Shapes:
         """Every tensor that the model needs; ``names`` are the file's, ``None`` for a new model."""
+        if add_pooling_layer and cls.architecture != "base":
+            raise ConfigError(
+                f"add_pooling_layer must be None or False for {cls.__name__}, whose head says "
+                "whether it has a pooler, not True"
+            )
         head = cls._head_shapes(config, names, add_pooling_layer)
         cross = cls._has_cross_attention(config)
         return embeddings_shapes(config) | encoder_shapes(config, cross=cross) | head

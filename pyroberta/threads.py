@@ -19,7 +19,7 @@ def default_num_threads() -> int:
     """
     text = os.environ.get("PYROBERTA_NUM_THREADS")
     if text is not None:
-        if not text.strip().isdigit() or int(text) < 1:
+        if not text.strip().isdecimal() or int(text) < 1:
             raise ConfigError(
                 f"PYROBERTA_NUM_THREADS must be a whole number of at least 1, not {text!r}"
             )
@@ -30,7 +30,7 @@ def default_num_threads() -> int:
         limits.append(quota)
     # OpenMP's own rule: a list gives the threads of each nested level, and the first is ours.
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if first.isdigit() and int(first) >= 1:
+    if first.isdecimal() and int(first) >= 1:
         limits.append(int(first))
     return max(1, min(limits))
 

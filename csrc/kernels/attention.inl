@@ -27,13 +27,13 @@ struct AttentionScratch {
         largest(sums + kAttentionQueries * padded),
         total(largest + kAttentionQueries),
         scores(total + kAttentionQueries) {}
-  std::size_t padded;  // head_size, rounded up to whole panels
-  float* keys;         // one block of keys, packed as `pack` does
-  float* values;       // one block of values, [padded / kPanel, kAttentionKeys, kPanel]
-  float* queries;      // [queries, head_size], scaled
-  float* sums;         // [queries, padded], the weighted values so far
+  std::size_t padded;      // head_size, rounded up to whole panels
+  float* keys;             // one block of keys, packed as `pack` does
+  float* values;           // one block of values, [padded / kPanel, kAttentionKeys, kPanel]
+  float* queries;          // [queries, head_size], scaled
+  float* sums;             // [queries, padded], the weighted values so far
   float *largest, *total;  // [queries], of the scores so far
-  float* scores;       // [kTileRows, kScores]
+  float* scores;           // [kTileRows, kScores]
 };
 
 // The block of values from key `from` on, in panels, columns beyond head_size zero.

@@ -22,7 +22,7 @@ inline Vec polynomial(Vec x, const float (&coefficients)[N]) {  // lowest power 
 // a subnormal weight makes the products that follow an order of magnitude slower; infinite above
 // ln(FLT_MAX); NaN for NaN.
 inline Vec exp(Vec x) {
-  static constexpr float kFit[] = {1.0f,          1.0f,          0.499999921f,  0.166664201f,
+  static constexpr float kFit[] = {1.0f,          1.0f,           0.499999921f,  0.166664201f,
                                    0.0416682261f, 0.00837482411f, 0.00138368396f};  // 1.9e-9
   const Vec inside = min(set(89.0f), max(set(-104.0f), x));
   const Vec n = round(mul(inside, set(1.44269504f)));
@@ -36,7 +36,7 @@ inline Vec exp(Vec x) {
 inline Vec sigmoid(Vec x) { return div(set(1.0f), add(set(1.0f), exp(sub(zero(), x)))); }
 
 inline Vec tanh(Vec x) {
-  static constexpr float kFit[] = {-0.333333332f, 0.133333036f,   -0.0539592636f,
+  static constexpr float kFit[] = {-0.333333332f, 0.133333036f,    -0.0539592636f,
                                    0.0217689475f, -0.00834402937f, 0.00229283033f};  // 4.8e-9
   const Vec a = abs(x), square = mul(x, x);
   const Vec small = fma(mul(x, square), polynomial(square, kFit), x);
@@ -48,9 +48,10 @@ inline Vec tanh(Vec x) {
 // P(X > x) of a standard normal X, for 0 <= x <= 14: exp(-x^2 / 2) times Mills' ratio, which is
 // smooth in t = (x - 3) / (x + 3).
 inline Vec normal_tail(Vec x) {
-  static constexpr float kFit[] = {0.121513948f,    -0.206402618f,   0.123225022f,   -0.0462133138f,
-                                   0.00613218304f,  0.00290470262f,  -0.000984182683f,
-                                   -0.000339911293f, 0.000116037288f, 5.41507937e-05f};  // 6.6e-9
+  static constexpr float kFit[] = {0.121513948f,     -0.206402618f,    0.123225022f,
+                                   -0.0462133138f,   0.00613218304f,   0.00290470262f,
+                                   -0.000984182683f, -0.000339911293f, 0.000116037288f,
+                                   5.41507937e-05f};  // 6.6e-9
   const Vec t = div(sub(x, set(3.0f)), add(x, set(3.0f)));
   return mul(exp(mul(mul(x, x), set(-0.5f))), polynomial(t, kFit));
 }

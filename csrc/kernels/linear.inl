@@ -29,7 +29,8 @@ __attribute__((always_inline)) inline void tile(const float* a, std::size_t a_st
   for (std::size_t kk = 0; kk < k; ++kk) {
     Vec row[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) row[v] = load(b + kk * kPanel + static_cast<std::size_t>(v) * kLanes);
+    for (int v = 0; v < NV; ++v)
+      row[v] = load(b + kk * kPanel + static_cast<std::size_t>(v) * kLanes);
 #pragma GCC unroll 8
     for (int i = 0; i < MR; ++i) {
       const Vec ai = set(a[static_cast<std::size_t>(i) * a_stride + kk]);
@@ -39,8 +40,8 @@ __attribute__((always_inline)) inline void tile(const float* a, std::size_t a_st
   }
 }
 
-void pack(const float* w, std::size_t w_stride, std::size_t n, std::size_t k, std::size_t first_panel,
-          std::size_t last_panel, float* packed) {
+void pack(const float* w, std::size_t w_stride, std::size_t n, std::size_t k,
+          std::size_t first_panel, std::size_t last_panel, float* packed) {
   for (std::size_t p = first_panel; p < last_panel; ++p) {
     float* out = packed + p * k * kPanel;
     for (std::size_t j = 0; j < kPanel; j += kLanes) {

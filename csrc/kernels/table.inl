@@ -13,9 +13,16 @@
 namespace pyroberta::PYROBERTA_ISA {
 
 extern const Kernels table;
-const Kernels table = {PYROBERTA_STRING(PYROBERTA_ISA), kPanel,     kTileRows,
-                       pack,                            linear,     linear_rows,
-                       activate,                        layer_norm, embeddings,
-                       attention,                       attention_weights};
+const Kernels table = {PYROBERTA_STRING(PYROBERTA_ISA),
+                       kPanel,
+                       kTileRows,
+                       pack,
+                       linear,
+                       linear_rows,
+                       activate,
+                       layer_norm,
+                       embeddings,
+                       attention,
+                       attention_weights};
 
 }  // namespace pyroberta::PYROBERTA_ISA

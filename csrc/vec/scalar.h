@@ -117,8 +117,7 @@ inline float largest(Vec a) {
 
 inline void transpose(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) {
   for (std::size_t i = 0; i < kLanes; ++i)
-    for (std::size_t j = 0; j < kLanes; ++j)
-      out[j * out_stride + i] = read(in + i * in_stride + j);
+    for (std::size_t j = 0; j < kLanes; ++j) out[j * out_stride + i] = read(in + i * in_stride + j);
 }
 
 }  // namespace

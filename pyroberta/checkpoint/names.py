@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ..errors import CheckpointError
-from .reader import Checkpoint, Tensor
+from .reader import Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -31,11 +31,11 @@ _HEADS = re.compile(
 )
 _CROSS = re.compile(r"encoder\.layer\.\d+\.crossattention\..*")
 
-# Spellings of old checkpoints: the first is ours, and is preferred where both are there.
-_SPELLINGS = {
-    "lm_head.decoder.weight": ("lm_head.weight",),
-    "lm_head.bias": ("lm_head.decoder.bias",),
-}
+# Other spellings of the language-model head: the old name of the decoder's weight, and the bias,
+# of which an untied model's decoder has its own (the one that counts where both are there; in a
+# tied model they are the same tensor).
+_OLD_DECODER, _DECODER = "lm_head.weight", "lm_head.decoder.weight"
+_DECODER_BIAS, _BIAS = "lm_head.decoder.bias", "lm_head.bias"
 
 
 def find_prefix(names: Iterable[str]) -> str:
@@ -50,7 +50,7 @@ def find_prefix(names: Iterable[str]) -> str:
     return found[0]
 
 
-def rename(checkpoint: Checkpoint) -> dict[str, Tensor]:
+def rename(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file under this package's names, buffers left out.
 
     Raises:
@@ -69,10 +69,10 @@ def rename(checkpoint: Checkpoint) -> dict[str, Tensor]:
                 f"checkpoint must hold {ours} once, not as {renamed[ours].name} and as {name}"
             )
         renamed[ours] = tensor
-    for ours, others in _SPELLINGS.items():
-        for other in others:
-            if other in renamed:
-                renamed.setdefault(ours, renamed[other])
+    if _OLD_DECODER in renamed:
+        renamed.setdefault(_DECODER, renamed[_OLD_DECODER])
+    if _DECODER_BIAS in renamed:
+        renamed[_BIAS] = renamed[_DECODER_BIAS]
     return renamed
 
 

@@ -29,25 +29,28 @@ class Table:
     """
 
     def __init__(self, raw: Array, stored: str = "F32") -> None:
-        self._raw = raw
-        self._stored = stored
+        # Replaced as one, so that no thread sees the bits of one dtype under another's name.
+        self._bits = (raw, stored)
 
     @property
     def is_float32(self) -> bool:
         """Whether ``array`` costs nothing."""
-        return self._stored == "F32"
+        return self._bits[1] == "F32"
 
     def array(self) -> Array:
         """All rows as float32; from then on kept so, where the file has another dtype."""
-        if not self.is_float32:
-            self._raw, self._stored = widen(self._raw, self._stored), "F32"
-        return self._raw
+        raw, stored = self._bits
+        if stored != "F32":
+            raw = widen(raw, stored)
+            self._bits = (raw, "F32")
+        return raw
 
     def rows(
         self, at: NDArray[np.int64] | slice, dtype: np.dtype[Any] | type = np.float32
     ) -> Array:
         """Some rows in ``dtype``, without widening the others."""
-        return widen(self._raw[at], self._stored, dtype)
+        raw, stored = self._bits
+        return widen(raw[at], stored, dtype)
 
 
 class Source(Protocol):
@@ -67,12 +70,15 @@ class FileSource:
     """The tensors of a checkpoint's folder.
 
     Args:
-        path: the folder.
+        path: the folder, or the tensors of a model that shares its files with another.
         memory_map: tables stay in the mapped file; else they are read.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, memory_map: bool = True) -> None:
-        self._tensors: dict[str, Tensor] = rename(open_checkpoint(path))
+    def __init__(
+        self, path: str | os.PathLike[str] | Mapping[str, Tensor], *, memory_map: bool = True
+    ) -> None:
+        tensors = path if isinstance(path, Mapping) else open_checkpoint(path)
+        self._tensors: dict[str, Tensor] = rename(tensors)
         self._memory_map = memory_map
 
     def check(self, shapes: Shapes, *, cross_attention: bool) -> None:

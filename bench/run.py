@@ -1,0 +1,273 @@
+"""The benchmark: every engine on the same batches, in turn, in one run.
+
+``python -m bench.run --threads 1,2 --output results/NAME`` writes NAME.json, NAME.md and plots.
+README.md beside this file says how the figures are made and how to read them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import statistics
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .channel import Child, ChildFailed
+from .engines import DEFAULT_ENGINES, ENGINES
+from .machine import busy_fraction, describe_code, describe_machine, versions
+from .models import MODELS, default_work, model_folder, read_config
+from .peaks import start_peaks
+from .report import write_report
+from .sizes import DEFAULT_SIZES, LONG_SIZES, Size, parse_size, weight_bytes
+from .worker import convert, start_engine
+
+FULL_ROUNDS = 30
+# Where a call takes longer than this, a third of the rounds must do.
+_LONG_SECONDS = 2.0
+# How far an engine's float32 hidden states may be from ours; farther, its times mean nothing.
+_AGREE = 1e-3
+# The float64 reference is slow: it judges the first rows, up to this many tokens in all.
+_JUDGED_TOKENS = 1024
+
+
+class Run:
+    """One model on one number of threads: all engines loaded, each in its process."""
+
+    def __init__(self, args: argparse.Namespace, model: Path, threads: int) -> None:
+        self.args = args
+        self.model = model
+        self.threads = threads
+        self.config = read_config(model)
+        self.failures: list[str] = []
+        self.engines: dict[str, Child] = {}
+        self.peaks: Child | None = None
+
+    def __enter__(self) -> Run:
+        for name in self.args.engines:
+            with self._failing(name, "did not start"):
+                convert(name, self.model, self.args.compute_type, self.args.work)
+                child = start_engine(
+                    name, self.model, self.threads, self.args.compute_type, self.args.work
+                )
+                child.answer()
+                self.engines[name] = child
+        try:
+            self.peaks = start_peaks(self.threads, self.args.work)
+            self.peaks.answer()
+        except ChildFailed as error:
+            self.failures.append(f"peaks: {error}")
+            self.peaks = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in [*self.engines.values(), self.peaks]:
+            if child is not None:
+                child.close()
+
+    def measure(self, size: Size) -> dict[str, Any]:
+        """Check every engine's output for a batch, then take the turns."""
+        engines: dict[str, dict[str, Any]] = {}
+        seconds = []
+        # The judged rows: the same for every engine, and at least one.
+        sums = np.cumsum(size.lengths)
+        judged = max(1, int(np.searchsorted(sums, _JUDGED_TOKENS, side="right")))
+        exact = self._exact(size, judged)
+        ours: NDArray[np.float32] | None = None
+        for name in list(self.engines):
+            with self._failing(name, f"gave no output for {size.name}"):
+                path = self.args.work / "outputs" / f"{name}.npy"
+                path.parent.mkdir(exist_ok=True)
+                self._ask(name, "output", size=size.name, rows=len(size.lengths), path=str(path))
+                output = np.load(path)
+                path.unlink()
+                ours = output if ours is None else ours
+                engines[name] = {"seconds": [], "settled": [], "errors": errors(output, exact)}
+                engines[name]["difference"] = float(np.abs(output - ours).max())
+                seconds.append(self._ask(name, "turn", size=size.name)["seconds"])
+        rounds = self.args.rounds
+        if seconds and statistics.median(seconds) > _LONG_SECONDS:
+            rounds = max(1, rounds // 3)
+        limits: dict[str, list[float]] = {}
+        for number in range(rounds):
+            for name in turns(list(engines), number):
+                if name in self.engines:
+                    with self._failing(name, f"stopped at {size.name}"):
+                        answer = self._ask(name, "turn", size=size.name)
+                        engines[name]["seconds"].append(answer["seconds"])
+                        engines[name]["settled"].append(answer["settled"])
+            if self.peaks is not None:
+                for limit, value in self.peaks.ask("turn")["limits"].items():
+                    limits.setdefault(limit, []).append(value)
+        engines = {name: e for name, e in engines.items() if len(e["seconds"]) == rounds}
+        for name, engine in engines.items():
+            if self.args.compute_type == "float32" and engine["difference"] > _AGREE:
+                self.failures.append(
+                    f"{name} at {size.name}: its output is {engine['difference']:.2g} from ours"
+                )
+        return {
+            "size": size.name,
+            "threads": self.threads,
+            "model": self.model.name,
+            "rounds": rounds,
+            "tokens": size.tokens,
+            "padded_tokens": len(size.lengths) * max(size.lengths),
+            "judged_tokens": int(sums[judged - 1]),
+            "flops": size.flops(self.config),
+            "weight_bytes": weight_bytes(self.config),
+            "engines": engines,
+            "limits": limits,
+        }
+
+    def _exact(self, size: Size, rows: int) -> NDArray[np.float64] | None:
+        """The hidden states of the first rows in float64; kept for the next run."""
+        if self.args.no_reference:
+            return None
+        written = (self.model / "config.json").stat().st_mtime_ns
+        name = f"{self.model.name}-{written}-{size.name}-{rows}"
+        path = self.args.work / "exact" / f"{name}.npy"
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            child = start_engine(
+                "pyroberta", self.model, os.cpu_count() or 1, "float64", self.args.work
+            )
+            try:
+                child.answer()
+                child.ask("output", size=size.name, rows=rows, path=str(path))
+            finally:
+                child.close()
+        exact: NDArray[np.float64] = np.load(path)
+        return exact
+
+    def _ask(self, name: str, question: str, **arguments: Any) -> dict[str, Any]:
+        return self.engines[name].ask(question, **arguments)
+
+    @contextlib.contextmanager
+    def _failing(self, name: str, what: str) -> Iterator[None]:
+        """An engine that fails is left out from there on, and the report says so."""
+        try:
+            yield
+        except (ChildFailed, subprocess.CalledProcessError) as error:
+            self.failures.append(f"{name}, {self.threads} threads: {what}: {error}")
+            print(f"  {self.failures[-1]}", flush=True)
+            if name in self.engines:
+                self.engines.pop(name).close()
+
+
+def turns(names: list[str], number: int) -> list[str]:
+    """The order of a round: it starts elsewhere each time and goes both ways, so that no engine
+    always follows the same one.
+    """
+    start = (number // 2) % len(names) if names else 0
+    order = names[start:] + names[:start]
+    return order[::-1] if number % 2 else order
+
+
+def errors(
+    output: NDArray[np.float32], exact: NDArray[np.float64] | None
+) -> dict[str, float] | None:
+    """The largest and the mean distance from the exact hidden states of the first rows."""
+    if exact is None:
+        return None
+    distance = np.abs(output[: len(exact)] - exact)
+    return {"max": float(distance.max()), "mean": float(distance.mean())}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+
+    def words(text: str) -> list[str]:
+        return [word for word in text.split(",") if word]
+
+    def known(text: str) -> list[str]:
+        names = words(text)
+        for name in names:
+            if name not in ENGINES:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ENGINES)}")
+        return names
+
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser = argparse.ArgumentParser(description=__doc__)
+    sizes = ",".join(DEFAULT_SIZES + LONG_SIZES)
+    parser.add_argument("--sizes", type=words, default=words(sizes), help=f"default {sizes}")
+    parser.add_argument(
+        "--engines",
+        type=known,
+        default=list(DEFAULT_ENGINES),
+        help=f"the first one is what the others are compared with; of {', '.join(ENGINES)}",
+    )
+    parser.add_argument(
+        "--threads", type=lambda text: [int(n) for n in words(text)], default=sorted({1, cpus})
+    )
+    parser.add_argument("--model", default="base", help="tiny, distil, base, large or a folder")
+    parser.add_argument("--compute-type", default="float32")
+    parser.add_argument("--rounds", type=int, default=FULL_ROUNDS)
+    parser.add_argument("--output", type=Path, required=True, help="e.g. results/NAME")
+    parser.add_argument(
+        "--work", type=Path, default=default_work(), help="checkpoints are kept here"
+    )
+    parser.add_argument("--no-reference", action="store_true", help="leave out errors to float64")
+    args = parser.parse_args()
+    args.work = args.work.resolve()
+    unfit = [n for n in args.engines if args.compute_type not in ENGINES[n].compute_types]
+    if unfit and args.compute_type == "float32":
+        parser.error(f"no {args.compute_type} in {', '.join(unfit)}")
+    args.engines = [n for n in args.engines if n not in unfit]
+    try:
+        args.sizes = [parse_size(name) for name in args.sizes]
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+def long_name(model: str) -> str:
+    """The model for rows above 512 tokens: one with more positions; a folder stays as it is."""
+    return f"{model}-long" if f"{model}-long" in MODELS else model
+
+
+def main() -> None:
+    """Run everything and write the report; after each size, so that nothing is lost."""
+    args = parse_arguments()
+    packages = {package for name in args.engines for package in ENGINES[name].packages}
+    results: dict[str, Any] = {
+        "machine": describe_machine(),
+        "code": describe_code(),
+        "versions": versions(packages),
+        "arguments": {
+            "engines": args.engines,
+            "model": args.model,
+            "compute_type": args.compute_type,
+            "rounds": args.rounds,
+        },
+        "trial": args.rounds < FULL_ROUNDS,
+        "busy": [],
+        "failures": [],
+        "runs": [],
+    }
+    args.work.mkdir(parents=True, exist_ok=True)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    results["busy"].append(busy_fraction())
+    for threads in args.threads:
+        for is_long in (False, True):
+            sizes = [size for size in args.sizes if size.is_long == is_long]
+            if not sizes:
+                continue
+            model = model_folder(long_name(args.model) if is_long else args.model, args.work)
+            with Run(args, model, threads) as run:
+                for size in sizes:
+                    print(f"{model.name} {size.name}, {threads} threads", flush=True)
+                    results["runs"].append(run.measure(size))
+                    write_report(results, args.output)
+                results["failures"] += run.failures
+    results["busy"].append(busy_fraction())
+    write_report(results, args.output)
+    print(args.output.with_suffix(".md").read_text())
+
+
+if __name__ == "__main__":
+    main()

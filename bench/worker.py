@@ -1,0 +1,156 @@
+"""The process of one engine: loads it, then calls it when the parent says so.
+
+``python -m bench.worker ENGINE --model FOLDER ...`` is started by the other programs here. With
+``--convert`` it only writes what the engine will load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import ROOT
+from .channel import Child, serve, settle, take_stdout
+from .engines import ENGINES, Engine, environment, strip
+from .models import read_config
+from .sizes import Size, parse_size
+
+
+@dataclasses.dataclass
+class Answers:
+    """What the parent may ask. Every answer that ran the engine ends when its threads are quiet."""
+
+    engine: Engine
+    vocab_size: int
+
+    def output(self, size: str, rows: int, path: str) -> dict[str, Any]:
+        """Write the hidden states of the first rows of a batch; gives the seconds it took."""
+        import numpy as np
+
+        batch = self._batch(parse_size(size))[:rows]
+        begin = time.perf_counter()
+        hidden = self.engine(batch)
+        seconds = time.perf_counter() - begin
+        np.save(path, strip(hidden, batch))
+        settle()
+        return {"seconds": seconds}
+
+    def turn(self, size: str) -> dict[str, Any]:
+        """One turn: unmeasured calls as the size has them, then measured ones; their median."""
+        asked = parse_size(size)
+        batch = self._batch(asked)
+        for _ in range(asked.warm_calls):
+            self.engine(batch)
+        times = []
+        for _ in range(asked.calls):
+            begin = time.perf_counter()
+            self.engine(batch)
+            times.append(time.perf_counter() - begin)
+        return {"seconds": statistics.median(times), "settled": settle()}
+
+    def _batch(self, size: Size) -> list[list[int]]:
+        return size.rows(self.vocab_size)
+
+
+def choose_cpus(threads: int) -> list[int]:
+    """That many of the CPUs we may use, on cores of their own where there are enough."""
+    if not hasattr(os, "sched_getaffinity"):
+        return list(range(threads))
+    cpus = sorted(os.sched_getaffinity(0))
+    first: list[int] = []
+    again: list[int] = []
+    seen: set[str] = set()
+    for cpu in cpus:
+        try:
+            path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+            siblings = path.read_text().strip()
+        except OSError:
+            siblings = str(cpu)
+        (again if siblings in seen else first).append(cpu)
+        seen.add(siblings)
+    return (first + again)[:threads]
+
+
+def start_engine(name: str, model: Path, threads: int, compute_type: str, work: Path) -> Child:
+    """The process of an engine, which is loading: its first ``answer()`` comes when it is done."""
+    arguments = [name, "--model", str(model), "--work", str(work)]
+    arguments += ["--threads", str(threads), "--compute-type", compute_type]
+    log = work / "logs" / f"{name}.log"
+    return Child(
+        ["bench.worker", *arguments], environment(name, threads), choose_cpus(threads), log
+    )
+
+
+def converted_folder(name: str, model: Path, compute_type: str, work: Path) -> Path:
+    """Where an engine's own form of a model is kept. A new version of the engine converts anew."""
+    from importlib.metadata import version
+
+    spec = ENGINES[name]
+    kind = "-".join(
+        filter(None, [spec.module, spec.option, compute_type, version(spec.packages[0])])
+    )
+    where = (
+        model.name if model.parent == work / "models" else str(model).strip("/").replace("/", "-")
+    )
+    return work / "converted" / where / kind
+
+
+def convert(name: str, model: Path, compute_type: str, work: Path) -> None:
+    """Convert in a process of its own, unless that was done before. Raises CalledProcessError."""
+    if converted_folder(name, model, compute_type, work).is_dir():
+        return
+    command = [sys.executable, "-m", "bench.worker", name, "--convert", "--model", str(model)]
+    command += ["--work", str(work), "--compute-type", compute_type]
+    log = work / "logs" / f"{name}-convert.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        subprocess.run(command, check=True, cwd=ROOT, stdout=output, stderr=output)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engine", choices=ENGINES)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compute-type", default="float32")
+    parser.add_argument("--convert", action="store_true")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Convert, or serve the parent."""
+    args = parse_arguments()
+    spec = ENGINES[args.engine]
+    folder = converted_folder(args.engine, args.model, args.compute_type, args.work)
+    if args.convert:
+        unfinished = folder.with_name(folder.name + ".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        spec.convert(args.model, unfinished, args.compute_type)
+        unfinished.rename(folder)
+        return
+    pipe = take_stdout()
+    try:
+        engine = spec.prepare(args.model, folder, args.threads, args.compute_type)
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=pipe, flush=True)
+        raise
+    answers = Answers(engine, read_config(args.model)["vocab_size"])
+    settle()
+    serve(pipe, {"output": answers.output, "turn": answers.turn})
+
+
+if __name__ == "__main__":
+    main()
