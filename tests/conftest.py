@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,15 @@ def pytest_sessionstart() -> None:
     missing = [isa for isa in must_test() if not runs_here(isa)]
     if missing:
         pytest.exit(f"PYROBERTA_MUST_TEST names {missing}, which cannot run here", returncode=4)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run in another folder: processes started here import the installed package, not the tree."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture(params=ISAS)

@@ -111,10 +111,12 @@ __attribute__((noinline)) void activate_elements(Activation f, float* y, std::si
   case Activation::name: \
     return activate_run<Activation::name>(y, n);
     CASE(gelu)
-    CASE(gelu_tanh) CASE(gelu_clipped) CASE(quick_gelu) CASE(relu) CASE(relu_squared) CASE(relu6)
-        CASE(leaky_relu) CASE(tanh) CASE(sigmoid) CASE(silu) CASE(hard_sigmoid) CASE(hard_silu)
-            CASE(hard_swish) CASE(hard_tanh) CASE(softsign) CASE(exp) CASE(elu) CASE(selu)
-                CASE(softplus) CASE(log_sigmoid) CASE(sqrt_softplus) CASE(mish) CASE(laplace)
+    CASE(gelu_tanh)
+    CASE(gelu_clipped)
+    CASE(quick_gelu) CASE(relu) CASE(relu_squared) CASE(relu6) CASE(leaky_relu) CASE(tanh)
+        CASE(sigmoid) CASE(silu) CASE(hard_sigmoid) CASE(hard_silu) CASE(hard_swish) CASE(hard_tanh)
+            CASE(softsign) CASE(exp) CASE(elu) CASE(selu) CASE(softplus) CASE(log_sigmoid)
+                CASE(sqrt_softplus) CASE(mish) CASE(laplace)
 #undef CASE
                     default : return;
   }
