@@ -9,7 +9,7 @@
 //     floats from one row to the next.
 //   - Pointers need no alignment. An output overlaps no input unless the text allows it.
 //   - Any size may be 0. Nothing outside the shapes given is read or written.
-//   - Kernels do not allocate, throw, or check. bindings.cpp has checked for them.
+//   - Kernels do not allocate, throw, or check. bindings/ has checked for them.
 //   - The bits of an output row depend on the inputs of that row alone: every sum has one order,
 //     whatever the number of rows, and however the work is cut into calls.
 // u is 2^-24, the unit roundoff of float32. The tests named after a bound hold the kernel to it.
@@ -150,7 +150,7 @@ struct Kernels {
                      float eps, std::size_t rows, std::size_t cols, float* y);
 
   // y[t] = layer_norm(word[ids[t]] + type[types[t]] + position[positions[t]]) for `rows` tokens.
-  // word, type, position: tables of `cols` columns. The ids are in range: bindings.cpp checks.
+  // word, type, position: tables of `cols` columns. The ids are in range: bindings/ checks.
   // Error: as layer_norm, of the float32 sum. tests/kernels/test_embeddings.py
   void (*embeddings)(const float* word, const float* type, const float* position,
                      const std::int64_t* ids, const std::int64_t* types,

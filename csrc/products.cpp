@@ -1,8 +1,13 @@
 // The contract is in products.h.
 #include "products.h"
 
-#include <algorithm>
+#include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+
+#include "memory.h"
 #include "parallel.h"
 
 namespace pyroberta {
@@ -47,6 +52,66 @@ void pack(const Kernels& kernels, const float* w, std::size_t n, std::size_t k, 
   in_pieces((n + kernels.panel - 1) / kernels.panel, 1, [&](std::size_t first, std::size_t last) {
     kernels.pack(w, k, n, k, first, last, packed);
   });
+}
+
+namespace {
+
+// Fills `size` bytes from the file, over short reads and interruptions.
+bool read_all(int file, std::uint64_t offset, std::size_t size, char* to) {
+  while (size != 0) {
+    const ssize_t count = pread(file, to, size, static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    to += count;
+    offset += static_cast<std::uint64_t>(count);
+    size -= static_cast<std::size_t>(count);
+  }
+  return true;
+}
+
+// Rows [first, first + count) of the weight, one after the other to `to`.
+bool read_rows(const std::vector<FileRows>& parts, std::size_t first, std::size_t count,
+               std::size_t k, float* to) {
+  const std::size_t row = k * sizeof(float);
+  for (const FileRows& part : parts) {
+    if (first < part.rows && count != 0) {
+      const std::size_t here = std::min(count, part.rows - first);
+      if (!read_all(part.file, part.offset + first * row, here * row,
+                    reinterpret_cast<char*>(to))) {
+        return false;
+      }
+      to += here * k;
+      count -= here;
+      first += here;
+    }
+    first -= std::min(first, part.rows);
+  }
+  return count == 0;
+}
+
+}  // namespace
+
+bool pack_from_files(const Kernels& kernels, const std::vector<FileRows>& parts, std::size_t n,
+                     std::size_t k, float* packed) {
+  const std::size_t panels = (n + kernels.panel - 1) / kernels.panel;
+  const int threads = threads_for(panels);
+  const std::size_t piece = kernels.panel * k;
+  const Buffer scratch(piece * static_cast<std::size_t>(threads));
+  std::atomic<int> threads_seen{0};
+  std::atomic<bool> sound{true};
+  run_team(threads, [&](Team& team) {
+    float* rows = scratch.data() + static_cast<std::size_t>(threads_seen.fetch_add(1)) * piece;
+    team.for_each(panels, [&](std::size_t panel) {
+      const std::size_t first = panel * kernels.panel;
+      const std::size_t count = std::min(kernels.panel, n - first);
+      if (read_rows(parts, first, count, k, rows)) {
+        kernels.pack(rows, k, count, k, 0, 1, packed + panel * piece);
+      } else {
+        sound.store(false);
+      }
+    });
+  });
+  return sound.load();
 }
 
 void linear(const Kernels& kernels, const LinearArgs& args) {

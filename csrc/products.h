@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "kernels.h"
 
@@ -11,6 +12,20 @@ namespace pyroberta {
 
 // Lays out a whole weight; packed: packed_size(kernels, n, k) floats.
 void pack(const Kernels& kernels, const float* w, std::size_t n, std::size_t k, float* packed);
+
+// Rows of a weight in a file: `rows` rows of float32 from byte `offset` of file descriptor `file`
+// on.
+struct FileRows {
+  int file;
+  std::uint64_t offset;
+  std::size_t rows;
+};
+
+// `pack` of the weight [n, k] whose rows are those of `parts`, one below the other, read piece by
+// piece into a scratch that stays in the cache. Returns false where a file ends early or a read
+// fails; `packed` then holds anything. Throws std::bad_alloc before it reads.
+bool pack_from_files(const Kernels& kernels, const std::vector<FileRows>& parts, std::size_t n,
+                     std::size_t k, float* packed);
 
 inline std::size_t packed_size(const Kernels& kernels, std::size_t n, std::size_t k) {
   return round_up(n, kernels.panel) * k;

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .decoder import Cache
     from .encoder_decoder import RobertaEncoderDecoder
     from .errors import CheckpointError, ConfigError, InputError
-    from .kernels import get_num_threads, set_num_threads, show_config
+    from .extension import get_num_threads, set_num_threads, show_config
     from .models import (
         RobertaForMaskedLM,
         RobertaForMultipleChoice,
@@ -58,10 +58,10 @@ _MODULES = {
     "RobertaConfig": "config",
     "RobertaEncoderDecoder": "encoder_decoder",
     "RobertaForCausalLM": "causal",
-    "get_num_threads": "kernels",
+    "get_num_threads": "extension",
     "pipeline": "text",
-    "set_num_threads": "kernels",
-    "show_config": "kernels",
+    "set_num_threads": "extension",
+    "show_config": "extension",
 }
 
 

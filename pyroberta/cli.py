@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from . import cli_generate
 from .errors import CheckpointError, ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     embed.set_defaults(run=_embed)
 
+    cli_generate.add_parser(commands, model)
+
     info = commands.add_parser("info", help="say what is in a checkpoint's folder")
     info.add_argument("model", metavar="MODEL", nargs="?", help="default: the shipped checkpoint")
     info.set_defaults(run=_info)
@@ -113,8 +116,8 @@ def _parser() -> argparse.ArgumentParser:
 def _prepare(args: argparse.Namespace) -> None:
     threads = getattr(args, "threads", None)
     if threads is not None:
+        from .extension import set_num_threads
         from .inputs import check_count
-        from .kernels import set_num_threads
 
         set_num_threads(check_count("--threads", threads, 1))
 
@@ -291,7 +294,7 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _config(args: argparse.Namespace) -> None:
-    from .kernels import show_config
+    from .extension import show_config
 
     show_config()
 

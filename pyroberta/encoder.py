@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from .checkpoint import Source
 from .config import RobertaConfig
 from .inputs import Ragged
-from .kernels import Kernels
+from .kernels import BlockTensors, Kernels
 from .reference import CrossAttention, Dropout, KeyValueCache
 
 Array = NDArray[Any]
@@ -77,10 +76,7 @@ class Encoder:
     ) -> None:
         self._kernels = kernels
         self._blocks = [
-            kernels.block(
-                config, functools.partial(_read_of_block, source, n, kernels.dtype), cross
-            )
-            for n in range(config.num_blocks)
+            kernels.block(config, BlockTensors(source, n), cross) for n in range(config.num_blocks)
         ]
 
     def cross_key_values(self, encoder_x: Array) -> list[Array]:
@@ -143,10 +139,6 @@ class Encoder:
             attentions=attentions if want_attentions else None,
             cross_attentions=cross_attentions if want_attentions and cross is not None else None,
         )
-
-
-def _read_of_block(source: Source, block: int, dtype: np.dtype[Any], name: str) -> Array:
-    return source.read(f"encoder.layer.{block}.{name}", dtype)
 
 
 def _join(weights: list[Array | None], x: Array) -> Array:

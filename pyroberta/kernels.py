@@ -1,4 +1,4 @@
-"""The one door to the kernels: which build runs, on how many threads, in which compute type.
+"""The one door to the kernels: on which backend, in which compute type.
 
 ``NativeKernels`` calls the compiled extension, ``ReferenceKernels`` the same functions in NumPy.
 The rest of the package sees their common face and never asks which one it has.
@@ -6,13 +6,8 @@ The rest of the package sees their common face and never asks which one it has.
 
 from __future__ import annotations
 
-import functools
-import itertools
 import os
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,20 +15,19 @@ from numpy.typing import NDArray
 
 from . import reference
 from .activations import ACTIVATIONS, canonical_activation
-from .checkpoint import Table
+from .checkpoint import Source, Table
 from .config import RobertaConfig
-from .errors import ConfigError, InputError
+from .errors import CheckpointError, ConfigError, InputError
+from .extension import NATIVE_COMPUTE_TYPES, available_isas, chosen_isa, core, has_core
 from .reference import CrossAttention, Dropout, KeyValueCache
-from .threads import default_num_threads
 
 Array = NDArray[Any]
 IntArray = NDArray[np.int64]
 # The result, the attention weights and those of the cross attention: see reference.run_blocks.
 BlocksResult = tuple[Array, Array | None, Array | None]
-# A tensor of a block, by the last part of its name, e.g. "attention.self.query.weight".
-ReadTensor = Callable[[str], Array]
 
-NATIVE_COMPUTE_TYPES = ("float32",)
+__all__ = ["BlockTensors", "Kernels", "available_isas", "choose_kernels", "core", "has_core"]
+
 REFERENCE_COMPUTE_TYPES = ("float32", "float64")
 
 
@@ -44,7 +38,7 @@ class Kernels(Protocol):
     compute_type: str
     dtype: np.dtype[Any]
 
-    def block(self, config: RobertaConfig, read: ReadTensor, cross: bool) -> Any:
+    def block(self, config: RobertaConfig, tensors: BlockTensors, cross: bool) -> Any:
         """The weights of one block, with its cross attention's, laid out for ``run_blocks``."""
 
     def run_blocks(
@@ -104,24 +98,43 @@ _CROSS_LINEARS = {
 _CROSS_NORMS = {"cross_norm": "crossattention.output.LayerNorm"}
 
 
-def _block_tensors(
-    read: ReadTensor, cross: bool
-) -> tuple[Iterator[tuple[str, Array, Array]], Iterator[tuple[str, Array, Array]]]:
-    """The linear layers (name, weight, bias) and the norms (name, gamma, beta) of a block.
+class BlockTensors:
+    """The tensors of block ``n`` of a source, under the names that follow its number.
 
-    One after the other, so that no more than one layer stands beside the packed weights.
+    Args:
+        source: all tensors.
+        n: the block's number.
     """
 
-    def join(names: tuple[str, ...], part: str) -> Array:
-        parts = [read(f"{name}.{part}") for name in names]
+    def __init__(self, source: Source, n: int) -> None:
+        self._source = source
+        self._prefix = f"encoder.layer.{n}."
+
+    def read(self, name: str, dtype: np.dtype[Any]) -> Array:
+        """A tensor's values."""
+        return self._source.read(self._prefix + name, dtype)
+
+    def joined(self, names: tuple[str, ...], part: str, dtype: np.dtype[Any]) -> Array:
+        """``part`` ("weight" or "bias") of some layers, one below the other."""
+        parts = [self.read(f"{name}.{part}", dtype) for name in names]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    linears = _LINEARS | (_CROSS_LINEARS if cross else {})
-    norms = _NORMS | (_CROSS_NORMS if cross else {})
-    return (
-        ((field, join(names, "weight"), join(names, "bias")) for field, names in linears.items()),
-        ((field, read(f"{n}.weight"), read(f"{n}.bias")) for field, n in norms.items()),
-    )
+    def in_files(self, names: tuple[str, ...]) -> list[tuple[str, int, int]] | None:
+        """Where the weights of some layers stand: file, offset and rows; if all are float32."""
+        places = []
+        for name in names:
+            tensor = self._source.locate(f"{self._prefix}{name}.weight")
+            if tensor is None or tensor.dtype != "F32":
+                return None
+            places.append((os.fspath(tensor.file), tensor.offset, tensor.shape[0]))
+        return places
+
+
+def _layers(cross: bool) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """The fields of a block and the file's names: linear layers, and norms."""
+    if not cross:
+        return _LINEARS, _NORMS
+    return _LINEARS | _CROSS_LINEARS, _NORMS | _CROSS_NORMS
 
 
 class ReferenceKernels:
@@ -133,13 +146,20 @@ class ReferenceKernels:
         self.compute_type = compute_type
         self.dtype = np.dtype(compute_type)
 
-    def block(self, config: RobertaConfig, read: ReadTensor, cross: bool) -> reference.Block:
-        linears, norms = _block_tensors(read, cross)
+    def block(self, config: RobertaConfig, tensors: BlockTensors, cross: bool) -> reference.Block:
+        linears, norms = _layers(cross)
+        pairs = {
+            field: (
+                tensors.joined(names, "weight", self.dtype),
+                tensors.joined(names, "bias", self.dtype),
+            )
+            for field, names in (linears | {f: (n,) for f, n in norms.items()}).items()
+        }
         return reference.Block(
             heads=config.num_attention_heads,
             activation=_index(config.activation),
             eps=config.layer_norm_epsilon,
-            **{name: (first, second) for name, first, second in itertools.chain(linears, norms)},
+            **pairs,
         )
 
     def run_blocks(
@@ -207,7 +227,7 @@ class NativeKernels:
         self._kernels = self._core.find_kernels(chosen_isa())
         self._workspaces = self._core.Workspaces()
 
-    def block(self, config: RobertaConfig, read: ReadTensor, cross: bool) -> Any:
+    def block(self, config: RobertaConfig, tensors: BlockTensors, cross: bool) -> Any:
         block = self._core.Block(
             self._kernels,
             config.hidden_size,
@@ -217,11 +237,21 @@ class NativeKernels:
             config.layer_norm_epsilon,
             cross,
         )
-        linears, norms = _block_tensors(read, cross)
-        for linear in linears:
-            block.set_linear(*linear)
-        for norm in norms:
-            block.set_norm(*norm)
+        linears, norms = _layers(cross)
+        for field, names in linears.items():
+            bias = tensors.joined(names, "bias", self.dtype)
+            places = tensors.in_files(names)
+            if places is None:
+                block.set_linear(field, tensors.joined(names, "weight", self.dtype), bias)
+                continue
+            # Straight from the file into the packed layout: no copy of the weight in between.
+            try:
+                block.read_linear(field, places, bias)
+            except OSError as error:
+                raise CheckpointError(f"checkpoint must hold all of {names}: {error}") from None
+        for field, name in norms.items():
+            gamma = tensors.read(f"{name}.weight", self.dtype)
+            block.set_norm(field, gamma, tensors.read(f"{name}.bias", self.dtype))
         return block
 
     def run_blocks(
@@ -327,121 +357,3 @@ def choose_kernels(backend: str, compute_type: str) -> Kernels:
     if backend == "native" and has_core():
         return NativeKernels(compute_type)
     return ReferenceKernels(compute_type)
-
-
-@functools.cache
-def _load_core() -> ModuleType | None:
-    try:
-        from . import _core
-    except ModuleNotFoundError as error:
-        if error.name != f"{__package__}._core":
-            raise
-        warnings.warn(
-            f"pyroberta's compiled kernels are not in {os.path.dirname(__file__)}: models run on "
-            "the slow NumPy reference. (In a source tree, install with `pip install -e .` or "
-            "start Python elsewhere.)",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return None
-    _core.set_num_threads(default_num_threads())
-    return _core
-
-
-def has_core() -> bool:
-    """Whether the compiled extension is installed."""
-    return _load_core() is not None
-
-
-def core() -> ModuleType:
-    """The compiled extension."""
-    module = _load_core()
-    if module is None:
-        raise ImportError("pyroberta must have been built with its compiled extension")
-    return module
-
-
-def available_isas() -> list[str]:
-    """The builds of the kernels that this CPU can run, fastest first."""
-    module = core()
-    return [isa for isa in module.built_isas() if module.find_kernels(isa) is not None]
-
-
-@functools.cache
-def chosen_isa() -> str:
-    """The build in use: the fastest, or the one that ``PYROBERTA_ISA`` names.
-
-    Raises:
-        ConfigError: ``PYROBERTA_ISA`` names none that can run here.
-    """
-    available = available_isas()
-    wanted = os.environ.get("PYROBERTA_ISA")
-    if wanted is None:
-        return available[0]
-    if wanted not in available:
-        unfit = [isa for isa in core().built_isas() if isa not in available]
-        raise ConfigError(
-            f"PYROBERTA_ISA must be one of {', '.join(available)}, not {wanted!r}"
-            + (f" (built, but not for this CPU: {', '.join(unfit)})" if unfit else "")
-        )
-    return wanted
-
-
-def set_num_threads(n: int) -> None:
-    """Set the number of threads of every native call from now on.
-
-    Raises:
-        InputError: ``n`` is not a whole number of at least 1.
-    """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise InputError(f"n must be a whole number of at least 1, not {n!r}")
-    if has_core():
-        core().set_num_threads(n)
-
-
-def get_num_threads() -> int:
-    """The number of threads of a native call; see ``default_num_threads`` for the first value."""
-    return int(core().get_num_threads()) if has_core() else 1
-
-
-def show_config() -> None:
-    """Print what runs here: builds of the kernels, threads, versions.
-
-    Example:
-        >>> pyroberta.show_config()  # doctest: +SKIP
-        pyroberta  0.1.0
-        kernels    avx512 (built: amx avx512 avx2 scalar; can run here: avx512 avx2 scalar)
-        ...
-    """
-    import safetensors
-
-    from . import __version__
-
-    lines = {"pyroberta": __version__}
-    if has_core():
-        lines["kernels"] = (
-            f"{chosen_isa()} (built: {' '.join(core().built_isas())}; "
-            f"can run here: {' '.join(available_isas())})"
-        )
-        lines["threads"] = str(get_num_threads())
-        lines["OpenMP"] = _openmp_runtime()
-    else:
-        lines["kernels"] = "reference (the compiled extension is missing)"
-    lines["compute types"] = " ".join(NATIVE_COMPUTE_TYPES)
-    lines["Python"] = sys.version.split()[0]
-    lines["numpy"] = np.__version__
-    lines["safetensors"] = safetensors.__version__
-    width = max(map(len, lines))
-    for name, value in lines.items():
-        print(f"{name:{width}}  {value}")
-
-
-def _openmp_runtime() -> str:
-    version = core().openmp
-    try:
-        with open("/proc/self/maps") as maps:
-            names = {os.path.basename(line.split()[-1]) for line in maps if "omp" in line}
-    except OSError:
-        names = set()
-    runtimes = sorted(name for name in names if ".so" in name and "mp" in name)
-    return f"{version} ({', '.join(runtimes)})" if runtimes else str(version)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pyroberta
 from pyroberta import kernels as door
 
 ISAS = ["scalar", "avx2", "avx512", "amx"]
@@ -57,7 +58,7 @@ def rng() -> np.random.Generator:
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest) -> Any:
     """Native calls on 1, 2 and 3 threads; the number from before is put back."""
-    before = door.get_num_threads()
-    door.set_num_threads(request.param)
+    before = pyroberta.get_num_threads()
+    pyroberta.set_num_threads(request.param)
     yield request.param
-    door.set_num_threads(before)
+    pyroberta.set_num_threads(before)

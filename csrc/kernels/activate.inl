@@ -106,20 +106,18 @@ void activate_run(float* y, std::size_t n) {
 // Element by element over n floats. Not inlined: in the tiles of the products it would crowd the
 // accumulators out of the registers (AVX2's ran at half the speed).
 __attribute__((noinline)) void activate_elements(Activation f, float* y, std::size_t n) {
+  // clang-format off
   switch (f) {
-#define CASE(name)       \
-  case Activation::name: \
-    return activate_run<Activation::name>(y, n);
-    CASE(gelu)
-    CASE(gelu_tanh)
-    CASE(gelu_clipped)
-    CASE(quick_gelu) CASE(relu) CASE(relu_squared) CASE(relu6) CASE(leaky_relu) CASE(tanh)
-        CASE(sigmoid) CASE(silu) CASE(hard_sigmoid) CASE(hard_silu) CASE(hard_swish) CASE(hard_tanh)
-            CASE(softsign) CASE(exp) CASE(elu) CASE(selu) CASE(softplus) CASE(log_sigmoid)
-                CASE(sqrt_softplus) CASE(mish) CASE(laplace)
+#define CASE(name) \
+  case Activation::name: return activate_run<Activation::name>(y, n);
+    CASE(gelu) CASE(gelu_tanh) CASE(gelu_clipped) CASE(quick_gelu) CASE(relu) CASE(relu_squared)
+    CASE(relu6) CASE(leaky_relu) CASE(tanh) CASE(sigmoid) CASE(silu) CASE(hard_sigmoid)
+    CASE(hard_silu) CASE(hard_swish) CASE(hard_tanh) CASE(softsign) CASE(exp) CASE(elu) CASE(selu)
+    CASE(softplus) CASE(log_sigmoid) CASE(sqrt_softplus) CASE(mish) CASE(laplace)
 #undef CASE
-                    default : return;
+    default: return;
   }
+  // clang-format on
 }
 
 inline Vec largest_lanes(const float* y, std::size_t n) {

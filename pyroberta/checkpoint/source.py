@@ -65,6 +65,9 @@ class Source(Protocol):
     def table(self, name: str) -> Table:
         """A tensor to gather rows from."""
 
+    def locate(self, name: str) -> Tensor | None:
+        """Where a tensor stands in a file, if it does."""
+
 
 class FileSource:
     """The tensors of a checkpoint's folder.
@@ -98,6 +101,9 @@ class FileSource:
     def table(self, name: str) -> Table:
         tensor = self._tensors[name]
         return Table(tensor.map() if self._memory_map else tensor.read_stored(), tensor.dtype)
+
+    def locate(self, name: str) -> Tensor | None:
+        return self._tensors[name]
 
 
 class RandomSource:
@@ -138,3 +144,6 @@ class RandomSource:
 
     def table(self, name: str) -> Table:
         return Table(self.read(name))
+
+    def locate(self, name: str) -> Tensor | None:
+        return None

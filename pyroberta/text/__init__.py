@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from .embedding import FeatureExtraction, SentenceEmbedding
 from .fill_mask import FillMask
+from .generation import Text2TextGeneration, TextGeneration
 from .pipelines import pipeline
 from .tokenizer import Tokenizer
 
-__all__ = ["FeatureExtraction", "FillMask", "SentenceEmbedding", "Tokenizer", "pipeline"]
+__all__ = [
+    "FeatureExtraction",
+    "FillMask",
+    "SentenceEmbedding",
+    "Text2TextGeneration",
+    "TextGeneration",
+    "Tokenizer",
+    "pipeline",
+]

@@ -7,24 +7,29 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from ..config import RobertaConfig
+from ..encoder_decoder import RobertaEncoderDecoder
+from ..encoder_decoder_files import read_encoder_config
 from ..errors import ConfigError
 from ..inputs import check_count
-from ..models import RobertaForMaskedLM, RobertaModel
+from ..models import RobertaForCausalLM, RobertaForMaskedLM, RobertaModel
 from ..pretrained import Model
 from ..shipped import SHIPPED
 from .batching import BATCH_TOKENS
 from .embedding import FeatureExtraction, SentenceEmbedding
 from .fill_mask import FillMask
+from .generation import Text2TextGeneration, TextGeneration
 from .sentence_folder import SentenceFolder, read_sentence_folder, transformer_folder
 from .tokenizer import Tokenizer
 
 _PathLike = str | os.PathLike[str]
-_Task = FillMask | FeatureExtraction | SentenceEmbedding
+_Task = FillMask | FeatureExtraction | SentenceEmbedding | TextGeneration | Text2TextGeneration
 
 _TASKS: dict[str, type[_Task]] = {
     "fill-mask": FillMask,
     "feature-extraction": FeatureExtraction,
     "sentence-embedding": SentenceEmbedding,
+    "text-generation": TextGeneration,
+    "text2text-generation": Text2TextGeneration,
 }
 
 
@@ -46,9 +51,21 @@ def pipeline(
     model: _PathLike | RobertaModel | None = None,
     **options: Any,
 ) -> SentenceEmbedding: ...
+@overload
+def pipeline(
+    task: Literal["text-generation"],
+    model: _PathLike | RobertaForCausalLM | None = None,
+    **options: Any,
+) -> TextGeneration: ...
+@overload
+def pipeline(
+    task: Literal["text2text-generation"],
+    model: _PathLike | RobertaEncoderDecoder,
+    **options: Any,
+) -> Text2TextGeneration: ...
 def pipeline(
     task: str,
-    model: _PathLike | Model[Any] | None = None,
+    model: _PathLike | Model[Any] | RobertaEncoderDecoder | None = None,
     *,
     tokenizer: Tokenizer | _PathLike | None = None,
     compute_type: str | None = None,
@@ -62,7 +79,9 @@ def pipeline(
     Args:
         task: ``"fill-mask"``: the words at a mask (``FillMask``);
             ``"feature-extraction"``: the vector of each token (``FeatureExtraction``);
-            ``"sentence-embedding"``: one vector for each text (``SentenceEmbedding``).
+            ``"sentence-embedding"``: one vector for each text (``SentenceEmbedding``);
+            ``"text-generation"``: how each text goes on (``TextGeneration``);
+            ``"text2text-generation"``: a text for each text (``Text2TextGeneration``).
         model: a checkpoint's folder, for embeddings also one of sentence-transformers; or a
             loaded model; ``None``: the checkpoint that comes with the package.
         tokenizer: a tokenizer or its folder; ``None``: in the model's folder.
@@ -70,7 +89,7 @@ def pipeline(
         batch_tokens: the most tokens that are computed together. Texts of like length are batched;
             results come in the order of the texts.
         **options: the task's own: ``top_k`` and ``targets``; ``return_tensors``; ``pooling``,
-            ``normalize`` and ``prompt``.
+            ``normalize`` and ``prompt``; those of ``pyroberta.generation.GenerationOptions``.
 
     Raises:
         ConfigError: no such task; a model that does not fit it; a sentence-transformers folder
@@ -90,9 +109,11 @@ def pipeline(
     check_count("batch_tokens", batch_tokens, 1)
     load = {"compute_type": compute_type, "backend": backend, "memory_map": memory_map}
     load = {name: value for name, value in load.items() if value is not None}
-    if isinstance(model, Model):
+    if isinstance(model, (Model, RobertaEncoderDecoder)):
         loaded = _check_loaded(task, kind.model_class, model, tokenizer, load)
         return kind(loaded[0], loaded[1], batch_tokens=batch_tokens, **options)  # type: ignore[no-any-return]
+    if model is None and kind is Text2TextGeneration:
+        raise ConfigError(f"model must be given for {task}: no such checkpoint is shipped")
     folder = _as_path("model", SHIPPED if model is None else model)
     max_tokens = None
     if kind is SentenceEmbedding:
@@ -102,9 +123,12 @@ def pipeline(
     elif kind is FeatureExtraction:
         folder = transformer_folder(folder)
     # The small files first: what is wrong with them is said before the weights are read.
-    config = RobertaConfig.from_pretrained(folder)
+    if kind is Text2TextGeneration:
+        config = read_encoder_config(folder)
+    else:
+        config = RobertaConfig.from_pretrained(folder)
     words = _as_tokenizer(folder if tokenizer is None else tokenizer, config, max_tokens)
-    if kind is not FillMask:
+    if kind in (FeatureExtraction, SentenceEmbedding):
         load["add_pooling_layer"] = False
     weights = kind.model_class.from_pretrained(folder, **load)
     return kind(weights, words, batch_tokens=batch_tokens, **options)  # type: ignore[no-any-return]
@@ -112,11 +136,11 @@ def pipeline(
 
 def _check_loaded(
     task: str,
-    wanted: type[Model[Any]],
-    model: Model[Any],
+    wanted: type[Model[Any]] | type[RobertaEncoderDecoder],
+    model: Model[Any] | RobertaEncoderDecoder,
     tokenizer: Tokenizer | _PathLike | None,
     load: dict[str, Any],
-) -> tuple[Model[Any], Tokenizer]:
+) -> tuple[Model[Any] | RobertaEncoderDecoder, Tokenizer]:
     if not isinstance(model, wanted):
         raise ConfigError(
             f"model must be a {wanted.__name__} for {task}, not a {type(model).__name__}"
@@ -127,7 +151,8 @@ def _check_loaded(
         )
     if tokenizer is None:
         raise ConfigError("tokenizer must be given with a loaded model, not left out")
-    return model, _as_tokenizer(tokenizer, model.config, None)
+    reader = model.encoder if isinstance(model, RobertaEncoderDecoder) else model
+    return model, _as_tokenizer(tokenizer, reader.config, None)
 
 
 def _as_tokenizer(

@@ -107,7 +107,7 @@ def test_wrong_shapes_are_named(kernels, rng):
     with pytest.raises(ValueError, match=r"head_mask must be float32\[1, 4\]"):
         run([native], x, offsets, np.ones((1, 3), np.float32))
     with pytest.raises(ValueError, match=r"weight must be float32\[100, 36\], not float32\[2, 2\]"):
-        native.set_linear("intermediate", np.zeros((2, 2), np.float32), np.zeros(2, np.float32))
+        native.set_linear("intermediate", np.zeros((2, 2), np.float32), np.zeros(WIDE, np.float32))
     with pytest.raises(
         ValueError, match="name must be that of a linear layer of the block, not nonsense"
     ):

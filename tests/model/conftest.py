@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import pyroberta
 from pyroberta import kernels as door
 
 
@@ -29,6 +30,6 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def restored_threads() -> Iterator[None]:
     """The number of threads of before is put back after the test."""
-    before = door.get_num_threads()
+    before = pyroberta.get_num_threads()
     yield
-    door.set_num_threads(before)
+    pyroberta.set_num_threads(before)

@@ -41,7 +41,7 @@ def test_each_task_runs_without_a_model(task, kind, model):
 
 
 def test_an_unknown_task_is_refused_with_the_list():
-    message = "task must be one of fill-mask, feature-extraction, sentence-embedding, not 'ner'"
+    message = "task must be one of fill-mask, feature-extraction, sentence-embedding, .*not 'ner'"
     with pytest.raises(ConfigError, match=message):
         pipeline("ner")
 

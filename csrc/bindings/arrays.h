@@ -1,0 +1,74 @@
+// NumPy arrays as the bindings take them, and the checks that keep memory safe, whoever calls. The
+// checks that explain a user's mistake are in pyroberta/.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+
+namespace pyroberta {
+
+namespace py = pybind11;
+using namespace pybind11::literals;
+
+using FloatArray = py::array_t<float, py::array::c_style>;
+using IntArray = py::array_t<std::int64_t, py::array::c_style>;
+using Shape = std::vector<py::ssize_t>;
+
+inline std::size_t size(py::ssize_t n) { return static_cast<std::size_t>(n); }
+
+// "float32[2, 3]", for error messages.
+inline std::string describe(const std::string& dtype, const Shape& shape) {
+  std::string text = dtype + "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+// Raises ValueError unless `a` has exactly this shape; -1 stands for any size.
+inline void require_shape(const char* name, const py::array& a, const Shape& wanted) {
+  const Shape shape(a.shape(), a.shape() + a.ndim());
+  bool same = shape.size() == wanted.size();
+  for (std::size_t i = 0; same && i < shape.size(); ++i) {
+    same = wanted[i] < 0 || shape[i] == wanted[i];
+  }
+  if (!same) {
+    const std::string dtype = py::str(a.dtype()).cast<std::string>();
+    throw py::value_error(std::string(name) + " must be " + describe(dtype, wanted) + ", not " +
+                          describe(dtype, shape));
+  }
+}
+
+inline void require_below(const char* name, const IntArray& ids, py::ssize_t limit) {
+  const std::int64_t* data = ids.data();
+  for (py::ssize_t i = 0; i < ids.size(); ++i) {
+    if (data[i] < 0 || data[i] >= limit) {
+      throw py::value_error(std::string(name) + " must be in [0, " + std::to_string(limit) +
+                            "), not " + std::to_string(data[i]));
+    }
+  }
+}
+
+inline Activation activation_at(int index) {
+  if (index < 0 || index >= static_cast<int>(Activation::count)) {
+    throw py::value_error("activation must be in [0, " +
+                          std::to_string(static_cast<int>(Activation::count)) + "), not " +
+                          std::to_string(index));
+  }
+  return static_cast<Activation>(index);
+}
+
+inline const float* data_or_null(const std::optional<FloatArray>& a) {
+  return a.has_value() ? a->data() : nullptr;
+}
+
+// Each file's classes and functions.
+void bind_kernels(py::module_& m);
+void bind_blocks(py::module_& m);
+
+}  // namespace pyroberta

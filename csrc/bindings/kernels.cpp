@@ -1,0 +1,196 @@
+// The kernels one by one, as the heads and the tests call them.
+//
+// Each binding does four things in this order: check, allocate, release the GIL, call.
+#include <cstring>
+
+#include "bindings/arrays.h"
+#include "memory.h"
+#include "products.h"
+
+namespace pyroberta {
+namespace {
+
+// A weight laid out for one build of the kernels.
+class Packed {
+ public:
+  Packed(const Kernels& kernels, const FloatArray& weight) : kernels_(kernels) {
+    require_shape("weight", weight, {-1, -1});
+    n = weight.shape(0);
+    k = weight.shape(1);
+    buffer_ = Buffer(packed_size(kernels, size(n), size(k)));
+    py::gil_scoped_release unlocked;
+    pack(kernels, weight.data(), size(n), size(k), buffer_.data());
+  }
+
+  // The layout itself, [panels, k, panel], for the test that draws it.
+  FloatArray layout() const {
+    const py::ssize_t panel = static_cast<py::ssize_t>(kernels_.panel);
+    FloatArray copy(Shape{(n + panel - 1) / panel, k, panel});
+    std::memcpy(copy.mutable_data(), buffer_.data(), size(copy.nbytes()));
+    return copy;
+  }
+
+  const float* data() const { return buffer_.data(); }
+  py::ssize_t n, k;
+
+ private:
+  const Kernels& kernels_;
+  Buffer buffer_;
+};
+
+FloatArray linear_(const Kernels& kernels, const FloatArray& x, const Packed& weight,
+                   const std::optional<FloatArray>& bias, int activation) {
+  require_shape("x", x, {-1, weight.k});
+  if (bias) require_shape("bias", *bias, {weight.n});
+  const Activation f = activation_at(activation);
+  if (is_rowwise(f)) throw py::value_error("activation must be element-wise, not a row's softmax");
+  FloatArray y(Shape{x.shape(0), weight.n});
+  const LinearArgs args = {x.data(),         size(weight.k), size(x.shape(0)),   size(weight.k),
+                           size(weight.n),   weight.data(),  data_or_null(bias), f,
+                           y.mutable_data(), size(weight.n)};
+  py::gil_scoped_release unlocked;
+  linear(kernels, args);
+  return y;
+}
+
+FloatArray linear_rows_(const Kernels& kernels, const FloatArray& x, const FloatArray& weight,
+                        const std::optional<FloatArray>& bias) {
+  require_shape("weight", weight, {-1, -1});
+  const py::ssize_t n = weight.shape(0), k = weight.shape(1);
+  require_shape("x", x, {-1, k});
+  if (bias) require_shape("bias", *bias, {n});
+  FloatArray y(Shape{x.shape(0), n});
+  const LinearArgs args = {x.data(),         size(k),       size(x.shape(0)),   size(k),
+                           size(n),          weight.data(), data_or_null(bias), Activation::linear,
+                           y.mutable_data(), size(n)};
+  py::gil_scoped_release unlocked;
+  linear_rows(kernels, args);
+  return y;
+}
+
+FloatArray activate_(const Kernels& kernels, int activation, const FloatArray& x) {
+  require_shape("x", x, {-1, -1});
+  const Activation f = activation_at(activation);
+  FloatArray y(Shape{x.shape(0), x.shape(1)});
+  if (y.size() != 0) std::memcpy(y.mutable_data(), x.data(), size(x.nbytes()));
+  float* out = y.mutable_data();
+  py::gil_scoped_release unlocked;
+  activate(kernels, f, size(x.shape(0)), size(x.shape(1)), out);
+  return y;
+}
+
+FloatArray layer_norm_(const Kernels& kernels, const FloatArray& x,
+                       const std::optional<FloatArray>& residual, const FloatArray& gamma,
+                       const FloatArray& beta, float eps) {
+  require_shape("x", x, {-1, -1});
+  const py::ssize_t rows = x.shape(0), cols = x.shape(1);
+  if (residual) require_shape("residual", *residual, {rows, cols});
+  require_shape("gamma", gamma, {cols});
+  require_shape("beta", beta, {cols});
+  FloatArray y(Shape{rows, cols});
+  float* out = y.mutable_data();
+  py::gil_scoped_release unlocked;
+  layer_norm(kernels, x.data(), data_or_null(residual), gamma.data(), beta.data(), eps, size(rows),
+             size(cols), out);
+  return y;
+}
+
+FloatArray embeddings_(const Kernels& kernels, const FloatArray& word, const FloatArray& type,
+                       const FloatArray& position, const IntArray& ids, const IntArray& types,
+                       const IntArray& positions, const FloatArray& gamma, const FloatArray& beta,
+                       float eps) {
+  require_shape("word", word, {-1, -1});
+  const py::ssize_t cols = word.shape(1), rows = ids.size();
+  require_shape("type", type, {-1, cols});
+  require_shape("position", position, {-1, cols});
+  require_shape("gamma", gamma, {cols});
+  require_shape("beta", beta, {cols});
+  require_shape("ids", ids, {-1});
+  require_shape("types", types, {rows});
+  require_shape("positions", positions, {rows});
+  require_below("ids", ids, word.shape(0));
+  require_below("types", types, type.shape(0));
+  require_below("positions", positions, position.shape(0));
+  FloatArray y(Shape{rows, cols});
+  float* out = y.mutable_data();
+  py::gil_scoped_release unlocked;
+  embeddings(kernels, word.data(), type.data(), position.data(), ids.data(), types.data(),
+             positions.data(), gamma.data(), beta.data(), eps, size(rows), size(cols), out);
+  return y;
+}
+
+// One head's attention, or (v null) its weights.
+FloatArray attention_(const Kernels& kernels, const FloatArray& q, const FloatArray& k,
+                      const FloatArray* v, std::size_t visible, float scale, float head_weight) {
+  require_shape("q", q, {-1, -1});
+  const py::ssize_t queries = q.shape(0), head_size = q.shape(1);
+  require_shape("k", k, {-1, head_size});
+  const py::ssize_t keys = k.shape(0);
+  if (v != nullptr) require_shape("v", *v, {keys, head_size});
+  if (size(queries) > kAttentionQueries) {
+    throw py::value_error("q must have at most " + std::to_string(kAttentionQueries) +
+                          " rows, not " + std::to_string(queries));
+  }
+  FloatArray y(Shape{queries, v != nullptr ? head_size : keys});
+  const Buffer scratch(attention_scratch(size(head_size), kernels.panel));
+  const std::size_t stride = size(head_size);
+  const AttentionArgs args = {q.data(),
+                              k.data(),
+                              v != nullptr ? v->data() : nullptr,
+                              stride,
+                              stride,
+                              stride,
+                              size(queries),
+                              size(keys),
+                              stride,
+                              visible,
+                              scale,
+                              head_weight,
+                              y.mutable_data(),
+                              size(y.shape(1)),
+                              scratch.data()};
+  py::gil_scoped_release unlocked;
+  (v != nullptr ? kernels.attention : kernels.attention_weights)(args);
+  return y;
+}
+
+}  // namespace
+
+void bind_kernels(py::module_& m) {
+  py::class_<Kernels>(m, "Kernels")
+      .def_readonly("isa", &Kernels::isa)
+      .def_readonly("panel", &Kernels::panel)
+      .def_readonly("tile_rows", &Kernels::tile_rows)
+      .def("linear", &linear_, "x"_a.noconvert(), "weight"_a, "bias"_a.noconvert(), "activation"_a)
+      .def("linear_rows", &linear_rows_, "x"_a.noconvert(), "weight"_a.noconvert(),
+           "bias"_a.noconvert())
+      .def("activate", &activate_, "activation"_a, "x"_a.noconvert())
+      .def("layer_norm", &layer_norm_, "x"_a.noconvert(), "residual"_a.noconvert(),
+           "gamma"_a.noconvert(), "beta"_a.noconvert(), "eps"_a)
+      .def("embeddings", &embeddings_, "word"_a.noconvert(), "type"_a.noconvert(),
+           "position"_a.noconvert(), "ids"_a.noconvert(), "types"_a.noconvert(),
+           "positions"_a.noconvert(), "gamma"_a.noconvert(), "beta"_a.noconvert(), "eps"_a)
+      .def(
+          "attention",
+          [](const Kernels& kernels, const FloatArray& q, const FloatArray& k, const FloatArray& v,
+             std::size_t visible, float scale, float head_weight) {
+            return attention_(kernels, q, k, &v, visible, scale, head_weight);
+          },
+          "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(), "visible"_a, "scale"_a,
+          "head_weight"_a)
+      .def(
+          "attention_weights",
+          [](const Kernels& kernels, const FloatArray& q, const FloatArray& k, std::size_t visible,
+             float scale, float head_weight) {
+            return attention_(kernels, q, k, nullptr, visible, scale, head_weight);
+          },
+          "q"_a.noconvert(), "k"_a.noconvert(), "visible"_a, "scale"_a, "head_weight"_a);
+
+  py::class_<Packed>(m, "Packed")
+      .def(py::init<const Kernels&, const FloatArray&>(), "kernels"_a, "weight"_a.noconvert())
+      .def_readonly("n", &Packed::n)
+      .def_readonly("k", &Packed::k)
+      .def("layout", &Packed::layout);
+}
+
+}  // namespace pyroberta

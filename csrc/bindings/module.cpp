@@ -1,0 +1,42 @@
+// The Python module, which is a list of what it holds. Only csrc/bindings/ knows Python.
+#include "bindings/arrays.h"
+#include "parallel.h"
+
+namespace pyroberta {
+namespace {
+
+std::vector<std::string> built_isas() {
+  std::size_t count;
+  const Kernels* const* builds = built_kernels(count);
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < count; ++i) names.emplace_back(builds[i]->isa);
+  return names;
+}
+
+// The build called `isa`, or null where this binary or this CPU lacks it.
+const Kernels* find_kernels(const std::string& isa) {
+  std::size_t count;
+  const Kernels* const* builds = built_kernels(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (isa == builds[i]->isa) return runs_here(*builds[i]) ? builds[i] : nullptr;
+  }
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace pyroberta
+
+PYBIND11_MODULE(_core, m) {
+  using namespace pyroberta;
+  m.doc() = "The compiled kernels. Private: use the pyroberta package.";
+  m.attr("version") = PYROBERTA_VERSION;
+  m.attr("openmp") = openmp_version();
+  m.attr("attention_queries") = kAttentionQueries;
+
+  bind_kernels(m);
+  bind_blocks(m);
+  m.def("built_isas", &built_isas);
+  m.def("find_kernels", &find_kernels, "isa"_a, py::return_value_policy::reference);
+  m.def("set_num_threads", &set_num_threads, "n"_a);
+  m.def("get_num_threads", &num_threads);
+}
