@@ -38,9 +38,7 @@ def read_folder(
     path: str | os.PathLike[str], kernels: Kernels, *, memory_map: bool
 ) -> EncoderDecoderFiles:
     """Read the folder of an ``EncoderDecoderModel``; ``RobertaEncoderDecoder.from_pretrained``."""
-    config = read_config_json(path)
-    if config.get("model_type") != "encoder-decoder":
-        raise ConfigError(f"model_type must be 'encoder-decoder', not {config.get('model_type')!r}")
+    config = _read_config(path)
     configs = {side: _side_config(config, side) for side in _KINDS}
     tied = bool(config.get("tie_encoder_decoder"))
     sides, bridge = _split(open_checkpoint(path), configs, tied)
@@ -70,6 +68,18 @@ def read_folder(
         eos_token_id=config.get("eos_token_id"),
         pad_token_id=config.get("pad_token_id"),
     )
+
+
+def read_encoder_config(path: str | os.PathLike[str]) -> RobertaConfig:
+    """The configuration of the encoder in a folder of both. Raises as ``read_folder`` does."""
+    return _side_config(_read_config(path), "encoder")
+
+
+def _read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    config = read_config_json(path)
+    if config.get("model_type") != "encoder-decoder":
+        raise ConfigError(f"model_type must be 'encoder-decoder', not {config.get('model_type')!r}")
+    return config
 
 
 def _first(*values: Any) -> Any:

@@ -106,17 +106,22 @@ class GenerationOptions:
     logits_processors: Sequence[LogitsProcessor] = ()
 
     def __post_init__(self) -> None:
-        if self.strategy not in _OF_STRATEGY:
+        if not isinstance(self.strategy, str) or self.strategy not in _OF_STRATEGY:
             raise InputError(
                 f"strategy must be one of {', '.join(_OF_STRATEGY)}, not {self.strategy!r}"
             )
+        owned: dict[str, list[str]] = {
+            name: [] for names in _OF_STRATEGY.values() for name in names
+        }
         for strategy, names in _OF_STRATEGY.items():
             for name in names:
-                if getattr(self, name) is not None and name not in _OF_STRATEGY[self.strategy]:
-                    raise InputError(
-                        f"{name} must be left out with strategy={self.strategy!r} "
-                        f"(it is of {strategy!r}), not {getattr(self, name)!r}"
-                    )
+                owned[name].append(strategy)
+        for name, owners in owned.items():
+            if getattr(self, name) is not None and self.strategy not in owners:
+                raise InputError(
+                    f"{name} must be left out with strategy={self.strategy!r} "
+                    f"(it is of {', '.join(owners)}), not {getattr(self, name)!r}"
+                )
         self._check_lengths()
         for name, low in (("top_k", 1), ("num_beams", 2), ("no_repeat_ngram_length", 1)):
             if getattr(self, name) is not None:
@@ -127,7 +132,8 @@ class GenerationOptions:
         _check_number("top_p", self.top_p, "in (0, 1]", lambda x: 0 < x <= 1)
         _check_number("alpha", self.alpha, "in [0, 1]", fraction)
         _check_number("length_penalty", self.length_penalty, "that is finite", lambda x: True)
-        if self.early_stopping not in (None, True, False, "never"):
+        early = self.early_stopping
+        if early is not None and not isinstance(early, bool) and early != "never":
             raise InputError(
                 f'early_stopping must be True, False or "never", not {self.early_stopping!r}'
             )

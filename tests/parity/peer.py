@@ -132,3 +132,10 @@ def worst(ours: Outputs, exact: Outputs) -> float:
         (float(np.abs(ours[name] - exact[name]).max()) for name in exact if exact[name].size),
         default=0.0,
     )
+
+
+def root_mean_square(ours: Outputs, exact: Outputs) -> float:
+    """The root mean square of the differences over all outputs."""
+    squares = [((ours[name] - exact[name]) ** 2).ravel() for name in exact]
+    flat = np.concatenate(squares)
+    return float(np.sqrt(flat.mean())) if flat.size else 0.0
