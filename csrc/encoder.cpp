@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "parallel.h"
+#include "products.h"
 
 namespace pyroberta {
 
@@ -77,8 +78,11 @@ std::vector<QueryChunk> query_chunks(const RaggedBatch& batch, std::size_t heads
     const std::size_t begin = static_cast<std::size_t>(batch.offsets[r]);
     const std::size_t tokens = static_cast<std::size_t>(batch.offsets[r + 1]) - begin;
     const std::size_t keys = keys_of(r, tokens);
-    for (std::size_t first = 0; first < tokens; first += kAttentionQueries) {
-      const std::size_t count = std::min(kAttentionQueries, tokens - first);
+    // Even chunks: each packs all the keys that its queries see.
+    const std::size_t pieces = (tokens + kAttentionQueries - 1) / kAttentionQueries;
+    const std::size_t size = pieces == 0 ? 1 : (tokens + pieces - 1) / pieces;
+    for (std::size_t first = 0; first < tokens; first += size) {
+      const std::size_t count = std::min(size, tokens - first);
       chunks.push_back({r, begin, first, count, tokens, keys, attentions});
     }
     attentions += heads * tokens * keys;
@@ -144,17 +148,18 @@ class Run {
   void product(const Kernels& kernels, const Linear& linear, const float* x, float* y,
                Activation f) {
     const std::size_t panels = (linear.n + kernels.panel - 1) / kernels.panel;
-    const std::size_t row_blocks = (tokens_ + kRows - 1) / kRows;
+    const std::size_t rows = rows_of_task(tokens_, kernels.tile_rows);
+    const std::size_t row_blocks = (tokens_ + rows - 1) / rows;
     // About eight tasks for each thread: the last one to end then costs little.
     const std::size_t wanted = 8 * static_cast<std::size_t>(team_.size());
     const std::size_t groups = std::min(panels, (wanted + row_blocks - 1) / row_blocks);
     const std::size_t size = (panels + groups - 1) / groups;
     const std::size_t pieces = (panels + size - 1) / size;
     team_.for_each(row_blocks * pieces, [&](std::size_t task) {
-      const std::size_t row = task / pieces * kRows, first = task % pieces * size;
+      const std::size_t row = task / pieces * rows, first = task % pieces * size;
       const LinearArgs args = {x + row * linear.k,
                                linear.k,
-                               std::min(kRows, tokens_ - row),
+                               std::min(rows, tokens_ - row),
                                linear.k,
                                linear.n,
                                linear.packed,
@@ -265,8 +270,6 @@ class Run {
       f(piece * kPiece, std::min(kPiece, tokens_ - piece * kPiece));
     });
   }
-
-  static constexpr std::size_t kRows = 96;  // 96 rows of 768 are 295 KB: x and a panel fit in L2
 
   Team& team_;
   const RaggedBatch& batch_;

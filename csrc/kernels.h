@@ -90,7 +90,7 @@ struct AttentionArgs {
 };
 
 // How many queries an `attention` call may have at most; and keys in a block of its softmax.
-inline constexpr std::size_t kAttentionQueries = 96;
+inline constexpr std::size_t kAttentionQueries = 144;
 inline constexpr std::size_t kAttentionKeys = 64;
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }

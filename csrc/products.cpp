@@ -27,18 +27,17 @@ void in_pieces(std::size_t count, std::size_t size, const F& f) {
   });
 }
 
-// Rows at a time in a product: enough to read a weight few times, few enough to stay in L2.
-constexpr std::size_t kRows = 96;
-
 template <class F>
-void in_tiles(const LinearArgs& args, std::size_t columns, std::size_t size, const F& f) {
-  const std::size_t row_blocks = (args.rows + kRows - 1) / kRows;
+void in_tiles(const Kernels& kernels, const LinearArgs& args, std::size_t columns, std::size_t size,
+              const F& f) {
+  const std::size_t rows = rows_of_task(args.rows, kernels.tile_rows);
+  const std::size_t row_blocks = (args.rows + rows - 1) / rows;
   const std::size_t pieces = (columns + size - 1) / size;
   run_team(threads_for(row_blocks * pieces), [&](Team& team) {
     team.for_each(row_blocks * pieces, [&](std::size_t task) {
-      const std::size_t row = task / pieces * kRows, piece = task % pieces;
+      const std::size_t row = task / pieces * rows, piece = task % pieces;
       LinearArgs part = args;
-      part.rows = std::min(kRows, args.rows - row);
+      part.rows = std::min(rows, args.rows - row);
       part.x += row * args.x_stride;
       part.y += row * args.y_stride;
       f(part, piece * size, std::min(columns, (piece + 1) * size));
@@ -115,7 +114,7 @@ bool pack_from_files(const Kernels& kernels, const std::vector<FileRows>& parts,
 }
 
 void linear(const Kernels& kernels, const LinearArgs& args) {
-  in_tiles(args, (args.n + kernels.panel - 1) / kernels.panel, 1,
+  in_tiles(kernels, args, (args.n + kernels.panel - 1) / kernels.panel, 1,
            [&](const LinearArgs& part, std::size_t first, std::size_t last) {
              kernels.linear(part, first, last);
            });
@@ -123,7 +122,7 @@ void linear(const Kernels& kernels, const LinearArgs& args) {
 
 void linear_rows(const Kernels& kernels, const LinearArgs& args) {
   // 256 columns of 768 are 786 KB of the weight, read once for all rows of the piece.
-  in_tiles(args, args.n, args.n <= 256 ? 16 : 256,
+  in_tiles(kernels, args, args.n, args.n <= 256 ? 16 : 256,
            [&](const LinearArgs& part, std::size_t first, std::size_t last) {
              kernels.linear_rows(part, first, last);
            });

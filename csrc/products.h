@@ -10,6 +10,14 @@
 
 namespace pyroberta {
 
+// Rows at a time in a product of `rows` rows: enough to read a weight few times, few enough that
+// they and a panel stay in L2 (144 rows of 768 columns are 442 KB), and evenly cut.
+inline std::size_t rows_of_task(std::size_t rows, std::size_t tile_rows) {
+  constexpr std::size_t kMost = 144;
+  const std::size_t pieces = (rows + kMost - 1) / kMost;
+  return pieces == 0 ? tile_rows : round_up((rows + pieces - 1) / pieces, tile_rows);
+}
+
 // Lays out a whole weight; packed: packed_size(kernels, n, k) floats.
 void pack(const Kernels& kernels, const float* w, std::size_t n, std::size_t k, float* packed);
 

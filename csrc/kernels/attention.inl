@@ -89,41 +89,57 @@ inline std::size_t seen(const AttentionArgs& args, std::size_t i, std::size_t fr
   return count < kAttentionKeys ? count : kAttentionKeys;
 }
 
-// scores of one query -> weights exp(score - largest so far), 0 from `count` on; returns what the
-// earlier sums have to be multiplied with.
-inline float weigh(float* scores, std::size_t count, float& most, float& total) {
+// The lanes from `count` on as if the score in lane 0 stood there: they change no maximum.
+inline Vec repeat_first(const float* scores, std::size_t count) {
+  const Vec first_score = set(scores[0]);
+  return add(load_first(scores, count), sub(first_score, keep_first(first_score, count)));
+}
+
+// For MR queries: scores [MR, kScores] -> weights exp(score - largest so far), 0 from counts[r] on.
+// corrections [MR] are what the earlier sums have to be multiplied with. The rows go through each
+// stage together, since a row alone waits for its own maximum and sum most of the time.
+template <int MR>
+inline void weigh(float* scores, const std::size_t* counts, float* largest_so_far, float* totals,
+                  float* corrections) {
   const float lowest = -__builtin_inff();
-  Vec top = set(most);
-  for (std::size_t j = 0; j < count; j += kLanes) {
-    const std::size_t lanes = count - j < kLanes ? count - j : kLanes;
-    // Lanes beyond the end repeat the first score, so that they cannot be the largest alone.
-    Vec s = load(scores + j);
-    if (lanes < kLanes) {
-      s = add(keep_first(s, lanes), sub(set(scores[0]), keep_first(set(scores[0]), lanes)));
+  float now[kLanes], before[kLanes];
+  store(now, set(lowest));
+  store(before, set(lowest));
+#pragma GCC unroll 8
+  for (int r = 0; r < MR; ++r) {
+    const float* row = scores + static_cast<std::size_t>(r) * kScores;
+    before[r] = largest_so_far[r];
+    Vec top = set(before[r]);
+    std::size_t j = 0;
+    for (; j + kLanes <= counts[r]; j += kLanes) top = max(top, load(row + j));
+    if (j < counts[r]) top = max(top, repeat_first(row + j, counts[r] - j));
+    now[r] = largest_so_far[r] = largest(top);
+  }
+  // Where nothing was seen yet, both are the lowest, and their difference is not a number: 1.
+  const Vec after = load(now);
+  float factors[kLanes];
+  store(factors, where_less(set(lowest), after, exp(sub(load(before), after)), set(1.0f)));
+#pragma GCC unroll 8
+  for (int r = 0; r < MR; ++r) {
+    float* row = scores + static_cast<std::size_t>(r) * kScores;
+    const Vec by = set(now[r]);
+    Vec sums = zero();
+    std::size_t j = 0;
+    for (; j + kLanes <= counts[r]; j += kLanes) {
+      const Vec w = exp(sub(load(row + j), by));
+      store(row + j, w);
+      sums = add(sums, w);
     }
-    top = max(top, s);
-  }
-  const float now = largest(top);
-  const Vec by = set(now);
-  Vec sums = zero();
-  for (std::size_t j = 0; j < kScores; j += kLanes) {
-    Vec w = zero();
-    if (j < count) {
-      w = exp(sub(load(scores + j), by));
-      if (count - j < kLanes) w = keep_first(w, count - j);
+    if (j < counts[r]) {
+      const Vec w = keep_first(exp(sub(load(row + j), by)), counts[r] - j);
+      store(row + j, w);
+      sums = add(sums, w);
+      j += kLanes;
     }
-    store(scores + j, w);
-    sums = add(sums, w);
+    for (; j < kScores; j += kLanes) store(row + j, zero());
+    totals[r] = totals[r] * factors[r] + sum(sums);
+    corrections[r] = factors[r];
   }
-  float correction = 0.0f;
-  if (most != lowest) {
-    float lane[kLanes];
-    store(lane, exp(set(most - now)));
-    correction = lane[0];
-  }
-  most = now;
-  total = total * correction + sum(sums);
-  return correction;
 }
 
 // sums[i] = sums[i] * correction[i] + weights[i] . values, for MR queries.
@@ -148,8 +164,23 @@ inline void add_values(const float* weights, std::size_t keys, const AttentionSc
   }
 }
 
+// Fetches rows [first, last) of the keys and values: they stand a long stride apart, which the
+// memory's own prefetchers do not follow.
+inline void prefetch_keys(const AttentionArgs& args, std::size_t first, std::size_t last) {
+  const std::size_t bytes = args.head_size * sizeof(float);
+  for (std::size_t j = first; j < last; ++j) {
+    const char* k = reinterpret_cast<const char*>(args.k + j * args.k_stride);
+    const char* v = reinterpret_cast<const char*>(args.v + j * args.v_stride);
+    for (std::size_t at = 0; at < bytes; at += 64) {
+      __builtin_prefetch(k + at, 0, 2);
+      __builtin_prefetch(v + at, 0, 2);
+    }
+  }
+}
+
 void attention(const AttentionArgs& args) {
   const AttentionScratch s(args);
+  prefetch_keys(args, 0, args.keys < kAttentionKeys ? args.keys : kAttentionKeys);
   scale_queries(args, s.queries);
   for (std::size_t i = 0; i < args.queries; ++i) {
     s.largest[i] = -__builtin_inff();
@@ -163,25 +194,27 @@ void attention(const AttentionArgs& args) {
     pack(args.k + from * args.k_stride, args.k_stride, keys, args.head_size, 0,
          (keys + kPanel - 1) / kPanel, s.keys);
     pack_values(args, from, keys, s.values);
+    // The next block's keys and values, some for each tile of this one.
+    const std::size_t tiles = (args.queries + kTileRows - 1) / kTileRows;
+    const std::size_t share = (kAttentionKeys + tiles - 1) / tiles;
+    std::size_t ahead = from + keys;
+    const std::size_t block_end = ahead + kAttentionKeys;
+    const std::size_t ahead_end = block_end < args.keys ? block_end : args.keys;
     for (std::size_t i = 0; i < args.queries; i += kTileRows) {
+      const std::size_t until = ahead + share < ahead_end ? ahead + share : ahead_end;
+      prefetch_keys(args, ahead, until);
+      ahead = until;
       const std::size_t left_rows = args.queries - i;
       with_tile(left_rows < kTileRows ? left_rows : kTileRows, 1, [&]<int MR, int NV>() {
         if constexpr (NV == 1) {
           const std::size_t most_seen = seen(args, i + MR - 1, from);
           if (most_seen == 0) return;
           score_tile<MR>(s.queries + i * args.head_size, args.head_size, s.keys, keys, s.scores);
+          std::size_t counts[MR];
+          for (int r = 0; r < MR; ++r)
+            counts[r] = seen(args, i + static_cast<std::size_t>(r), from);
           float corrections[MR];
-          for (int r = 0; r < MR; ++r) {
-            const std::size_t row = i + static_cast<std::size_t>(r);
-            corrections[r] = 1.0f;
-            float* scores = s.scores + static_cast<std::size_t>(r) * kScores;
-            const std::size_t count = seen(args, row, from);
-            if (count != 0) {
-              corrections[r] = weigh(scores, count, s.largest[row], s.total[row]);
-            } else {
-              for (std::size_t j = 0; j < kScores; j += kLanes) store(scores + j, zero());
-            }
-          }
+          weigh<MR>(s.scores, counts, s.largest + i, s.total + i, corrections);
           add_values<MR>(s.scores, most_seen, s, args.head_size, corrections,
                          s.sums + i * s.padded);
         }

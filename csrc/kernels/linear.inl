@@ -16,28 +16,48 @@ namespace {
 
 constexpr std::size_t kPanel = kPanelVecs * kLanes;
 
+// What a tile fetches into L2 while it computes: the weights that the tiles after it will read.
+struct Prefetch {
+  const char* at = nullptr;
+  std::size_t lines = 0;  // of 64 bytes
+};
+
 // acc[i][v] = sum over k of a[i, k] * b[k, v]: the one product that all kernels share, so that
 // its order of additions is one too. a: [MR, k; a_stride]. b: [k, kPanel].
 template <int MR, int NV>
 __attribute__((always_inline)) inline void tile(const float* a, std::size_t a_stride,
-                                                const float* b, std::size_t k, Vec (&acc)[MR][NV]) {
+                                                const float* b, std::size_t k, Vec (&acc)[MR][NV],
+                                                Prefetch next = {}) {
 #pragma GCC unroll 8
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[i][v] = zero();
+  const auto steps = [&](std::size_t from, std::size_t to) __attribute__((always_inline)) {
 #pragma GCC unroll 1
-  for (std::size_t kk = 0; kk < k; ++kk) {
-    Vec row[NV];
+    for (std::size_t kk = from; kk < to; ++kk) {
+      Vec row[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v)
-      row[v] = load(b + kk * kPanel + static_cast<std::size_t>(v) * kLanes);
+      for (int v = 0; v < NV; ++v)
+        row[v] = load(b + kk * kPanel + static_cast<std::size_t>(v) * kLanes);
 #pragma GCC unroll 8
-    for (int i = 0; i < MR; ++i) {
-      const Vec ai = set(a[static_cast<std::size_t>(i) * a_stride + kk]);
+      for (int i = 0; i < MR; ++i) {
+        const Vec ai = set(a[static_cast<std::size_t>(i) * a_stride + kk]);
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, row[v], acc[i][v]);
+        for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, row[v], acc[i][v]);
+      }
     }
+  };
+  // A few lines every few steps: the queue of misses is short.
+  std::size_t kk = 0;
+  constexpr std::size_t kSteps = 8, kLines = 4;
+  for (; next.lines != 0 && kk + kSteps <= k; kk += kSteps) {
+#pragma GCC unroll 4
+    for (std::size_t line = 0; line < kLines; ++line) __builtin_prefetch(next.at + 64 * line, 0, 2);
+    next.at += 64 * kLines;
+    next.lines -= next.lines < kLines ? next.lines : kLines;
+    steps(kk, kk + kSteps);
   }
+  steps(kk, k);
 }
 
 void pack(const float* w, std::size_t w_stride, std::size_t n, std::size_t k,
@@ -64,10 +84,10 @@ void pack(const float* w, std::size_t w_stride, std::size_t n, std::size_t k,
 // One tile of MR rows and NV vectors of one panel, over one run of K.
 template <int MR, int NV>
 void linear_tile(const LinearArgs& args, std::size_t r, std::size_t panel, std::size_t from,
-                 std::size_t length, bool first_run, bool last_run) {
+                 std::size_t length, bool first_run, bool last_run, Prefetch next) {
   Vec acc[MR][NV];
   tile<MR, NV>(args.x + r * args.x_stride + from, args.x_stride,
-               args.packed + (panel * args.k + from) * kPanel, length, acc);
+               args.packed + (panel * args.k + from) * kPanel, length, acc, next);
 
   const std::size_t column = panel * kPanel;
   const std::size_t columns = args.n - column < kPanel ? args.n - column : kPanel;
@@ -122,11 +142,24 @@ void linear(const LinearArgs& args, std::size_t first_panel, std::size_t last_pa
       do {
         const std::size_t length = stretch_end - from < kRun ? stretch_end - from : kRun;
         const bool first_run = from == 0, last_run = from + length == args.k;
+        // The next run's weights, shared out among this run's tiles. Where the tiles are few the
+        // memory is the limit, and its own prefetchers do as well.
+        const bool same_panel = from + length < stretch_end;
+        const float* following =
+            args.packed +
+            (same_panel ? panel * args.k + from + length : (panel + 1) * args.k + stretch) * kPanel;
+        Prefetch next;
+        if (args.rows >= 4 * kTileRows && (same_panel || panel + 1 < last_panel)) {
+          const std::size_t tiles = (args.rows + kTileRows - 1) / kTileRows;
+          next.at = reinterpret_cast<const char*>(following);
+          next.lines = (kRun * kPanel * sizeof(float) / 64 + tiles - 1) / tiles;
+        }
         for (std::size_t r = 0; r < args.rows; r += kTileRows) {
           const std::size_t rows = args.rows - r < kTileRows ? args.rows - r : kTileRows;
           with_tile(rows, vecs, [&]<int MR, int NV>() {
-            linear_tile<MR, NV>(args, r, panel, from, length, first_run, last_run);
+            linear_tile<MR, NV>(args, r, panel, from, length, first_run, last_run, next);
           });
+          next.at += 64 * next.lines;
         }
         from += length;
       } while (from < stretch_end);
