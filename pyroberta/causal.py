@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +40,7 @@ class RobertaForCausalLM(Model[CausalLMOutput]):
     """
 
     architecture = "for_causal_language_modeling"
+    _saved_keys: ClassVar[Mapping[str, Any]] = {"is_decoder": True}
 
     @classmethod
     def _has_cross_attention(cls, config: RobertaConfig) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -50,6 +51,8 @@ class Model(Generic[Output]):
     architecture: ClassVar[str]
     # The inputs are [batch, choices, tokens].
     _has_choices: ClassVar[bool] = False
+    # What config.json says of the class besides its configuration.
+    _saved_keys: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, config: RobertaConfig, source: Source, kernels: Kernels) -> None:
         self.config = config
@@ -139,7 +142,7 @@ class Model(Generic[Output]):
         }
         if "lm_head.decoder.weight" in tensors:  # an untied decoder has its own name for the bias
             tensors["lm_head.decoder.bias"] = tensors["lm_head.bias"]
-        config = self.config.to_hf() | {"architectures": [type(self).__name__]}
+        config = self.config.to_hf() | {"architectures": [type(self).__name__], **self._saved_keys}
         config["torch_dtype"] = "float32"
         save_checkpoint(path, config, tensors)
 

@@ -189,3 +189,32 @@ def test_every_output_agrees_with_transformers(case, tmp_path):
             native = pyroberta.from_pretrained(tmp_path)
         error = worst(call_ours(native, case), exact)
         assert error <= 5 * max(worst(single, exact), numpy) + 1e-6, isa
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_a_saved_decoder_has_the_same_logits_in_transformers(cross, tmp_path):
+    config = pyroberta.RobertaConfig(
+        vocab_size=40,
+        max_positions=20,
+        hidden_size=12,
+        num_blocks=2,
+        num_attention_heads=2,
+        intermediate_size=10,
+        initializer_range=0.4,
+        use_cross_attention=cross,
+    )
+    model = pyroberta.RobertaForCausalLM.from_config(config, seed=0, backend="reference")
+    model.save_pretrained(tmp_path)
+    peer, report = transformers.RobertaForCausalLM.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    assert not any(report[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    ids = np.random.default_rng(0).integers(2, 40, (2, 7))
+    encoder = np.random.default_rng(1).normal(size=(2, 5, 12)).astype(np.float32)
+    ours, theirs = {}, {}
+    if cross:
+        ours["encoder_hidden_state"] = encoder
+        theirs["encoder_hidden_states"] = torch.from_numpy(encoder)
+    with torch.no_grad():
+        want = peer.eval()(torch.from_numpy(ids), use_cache=False, **theirs).logits.numpy()
+    np.testing.assert_allclose(model(ids, **ours).logits, want, atol=1e-5)
