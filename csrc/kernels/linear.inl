@@ -49,13 +49,16 @@ __attribute__((always_inline)) inline void tile(const float* a, std::size_t a_st
   };
   // A few lines every few steps: the queue of misses is short.
   std::size_t kk = 0;
-  constexpr std::size_t kSteps = 8, kLines = 4;
-  for (; next.lines != 0 && kk + kSteps <= k; kk += kSteps) {
-#pragma GCC unroll 4
-    for (std::size_t line = 0; line < kLines; ++line) __builtin_prefetch(next.at + 64 * line, 0, 2);
-    next.at += 64 * kLines;
-    next.lines -= next.lines < kLines ? next.lines : kLines;
-    steps(kk, kk + kSteps);
+  constexpr std::size_t kSteps = 8;
+  if (next.lines != 0 && k >= kSteps) {
+    const std::size_t lines = (next.lines * kSteps + k - 1) / k;
+    for (; kk + kSteps <= k; kk += kSteps) {
+      for (std::size_t line = 0; line < lines; ++line) {
+        __builtin_prefetch(next.at + 64 * line, 0, 2);
+      }
+      next.at += 64 * lines;
+      steps(kk, kk + kSteps);
+    }
   }
   steps(kk, k);
 }
@@ -149,7 +152,7 @@ void linear(const LinearArgs& args, std::size_t first_panel, std::size_t last_pa
             args.packed +
             (same_panel ? panel * args.k + from + length : (panel + 1) * args.k + stretch) * kPanel;
         Prefetch next;
-        if (args.rows >= 4 * kTileRows && (same_panel || panel + 1 < last_panel)) {
+        if (args.rows >= 2 && (same_panel || panel + 1 < last_panel)) {
           const std::size_t tiles = (args.rows + kTileRows - 1) / kTileRows;
           next.at = reinterpret_cast<const char*>(following);
           next.lines = (kRun * kPanel * sizeof(float) / 64 + tiles - 1) / tiles;
@@ -169,8 +172,9 @@ void linear(const LinearArgs& args, std::size_t first_panel, std::size_t last_pa
 }
 
 // MR rows of x times NR rows of the weight, each product summed in the lanes of one vector.
+// fetch: the next NR rows of the weight, which stand behind these, are wanted next.
 template <int MR, int NR>
-void dot_tile(const LinearArgs& args, std::size_t r, std::size_t column) {
+void dot_tile(const LinearArgs& args, std::size_t r, std::size_t column, bool fetch) {
   const float* x = args.x + r * args.x_stride;
   const float* w = args.packed + column * args.k;
   Vec acc[MR][NR];
@@ -180,6 +184,12 @@ void dot_tile(const LinearArgs& args, std::size_t r, std::size_t column) {
     for (int j = 0; j < NR; ++j) acc[i][j] = zero();
   const std::size_t tail = args.k % kLanes, whole = args.k - tail;
   const auto step = [&](std::size_t k, auto read_vec) {
+    if (fetch) {
+#pragma GCC unroll 8
+      for (int j = 0; j < NR; ++j) {
+        __builtin_prefetch(w + static_cast<std::size_t>(NR + j) * args.k + k, 0, 2);
+      }
+    }
     Vec row[NR];
 #pragma GCC unroll 8
     for (int j = 0; j < NR; ++j) row[j] = read_vec(w + static_cast<std::size_t>(j) * args.k + k);
@@ -209,7 +219,8 @@ void linear_rows(const LinearArgs& args, std::size_t first_column, std::size_t l
     const std::size_t columns = last_column - c < kColumns ? last_column - c : kColumns;
     for (std::size_t r = 0; r < args.rows; r += kTileRows) {
       const std::size_t rows = args.rows - r < kTileRows ? args.rows - r : kTileRows;
-      with_tile(rows, columns, [&]<int MR, int NR>() { dot_tile<MR, NR>(args, r, c); });
+      const bool fetch = r == 0 && args.rows > 1 && c + 2 * kColumns <= last_column;
+      with_tile(rows, columns, [&]<int MR, int NR>() { dot_tile<MR, NR>(args, r, c, fetch); });
     }
   }
 }
