@@ -85,6 +85,12 @@ def _run(args: argparse.Namespace) -> None:
     if args.output is None:
         for text in args.text:
             _print_written(write, text, options.get("strategy") != "beam")
+        if args.model is None:
+            print(
+                "pyroberta: note: the shipped checkpoint is a masked LM, which was never trained "
+                "to go on with a text; name a causal model with --model",
+                file=sys.stderr,
+            )
         return
     answers = write(args.text)
     with _open_output(args.output) as out:

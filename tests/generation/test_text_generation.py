@@ -208,9 +208,10 @@ def test_the_command_writes_json_lines(capsys, causal, tmp_path):
     assert (tmp_path / "out.jsonl").read_text() == out
 
 
-def test_the_command_runs_with_what_is_shipped(capsys):
+def test_the_command_runs_with_what_is_shipped_and_says_what_that_is(capsys):
     status, out, err = run(capsys, "generate", "The king", "--max-new-tokens", 3)
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert "the shipped checkpoint is a masked LM" in err
     assert out.startswith("The king")
     assert out.endswith("\n")
 
