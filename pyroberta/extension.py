@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import sys
 import warnings
@@ -18,10 +19,11 @@ NATIVE_COMPUTE_TYPES = ("float32",)
 
 @functools.cache
 def _load_core() -> ModuleType | None:
+    name = f"{__package__}._core"
     try:
-        from . import _core
+        _core = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != f"{__package__}._core":
+        if error.name != name:
             raise
         warnings.warn(
             f"pyroberta's compiled kernels are not in {os.path.dirname(__file__)}: models run on "
