@@ -132,8 +132,8 @@ inline void with_tile(std::size_t rows, std::size_t vecs, const F& f) {
 }
 
 void linear(const LinearArgs& args, std::size_t first_panel, std::size_t last_panel) {
-  // A stretch of K goes over all panels before the next one starts: its share of x (96 rows of 768
-  // are 295 KB) and of a panel (196 KB) stay in L2, while the whole of a long K would not.
+  // A stretch of K goes over all panels before the next one starts: its share of x (144 rows of 768
+  // are 442 KB) and of a panel (196 KB) stay in L2, while the whole of a long K would not.
   constexpr std::size_t kStretch = 6 * kRun;
   std::size_t stretch = 0;
   do {
@@ -145,8 +145,8 @@ void linear(const LinearArgs& args, std::size_t first_panel, std::size_t last_pa
       do {
         const std::size_t length = stretch_end - from < kRun ? stretch_end - from : kRun;
         const bool first_run = from == 0, last_run = from + length == args.k;
-        // The next run's weights, shared out among this run's tiles. Where the tiles are few the
-        // memory is the limit, and its own prefetchers do as well.
+        // The next run's weights, fetched ahead in this run's tiles: they come from memory or from
+        // L3 once for all rows (1x16 12.0 -> 10.0 ms, 1x128 63 -> 55 ms at roberta-base size).
         const bool same_panel = from + length < stretch_end;
         const float* following =
             args.packed +
