@@ -23,7 +23,7 @@ from pyroberta import kernels as door
 
 pytestmark = pytest.mark.parity
 
-COUNT = 88  # each activation four times
+COUNT = 88  # each activation four times, twice with cross attention
 HEAD_WEIGHTS = [0.0, 0.25, 0.5, 1.0, 2.0]  # powers of two: no rounding in the peer's weights
 
 
@@ -50,7 +50,7 @@ def make_case(seed: int) -> Case:
     heads, pad = int(rng.choice([1, 2, 3])), int(rng.choice([0, 1, 3]))
     batch, tokens = int(rng.integers(1, 4)), int(rng.choice([1, 2, 5, 9, 17]))
     hidden = heads * int(rng.choice([2, 5, 7, 8, 12]))
-    blocks, cross = int(rng.integers(1, 4)), seed % 2 == 1
+    blocks, cross = int(rng.integers(1, 4)), seed // len(ACTIVATION_NAMES) % 2 == 1
     config = {
         "vocab_size": int(rng.integers(8, 60)),
         "max_position_embeddings": tokens + pad + 2,
@@ -84,6 +84,13 @@ def make_case(seed: int) -> Case:
         head_mask = rng.choice(HEAD_WEIGHTS, (blocks, heads))
     family = FAMILIES[seed % 3]
     return Case(seed, family, config, ids, mask, encoder, encoder_mask, head_mask, cross_head_mask)
+
+
+def test_the_sample_has_each_activation_with_and_without_cross_attention():
+    cases = [make_case(seed) for seed in range(COUNT)]
+    pairs = {(c.config["hidden_act"], c.encoder is None) for c in cases}
+    assert len(pairs) == 2 * len(ACTIVATION_NAMES)
+    assert {c.family for c in cases} == set(FAMILIES)
 
 
 def make_peer(case: Case) -> Any:
