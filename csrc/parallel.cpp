@@ -84,8 +84,8 @@ void Team::barrier() {
     return;
   }
   // Spinning is 0.3 us a barrier. Some 20 us later the thread that we wait for has most likely lost
-  // its core, perhaps to us: sleeping lets it go on, where spinning (or sched_yield) made calls of
-  // 0.3 ms take 20 on a busy machine.
+  // its core, perhaps to us: sleeping lets it go on. (A call still waits for a thread that another
+  // process keeps from its core, here and at the end of the region.)
   for (int spins = 0; spins < 2000; ++spins) {
     if (epoch_.load(std::memory_order_acquire) != epoch) return;
     pause();

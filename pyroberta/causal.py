@@ -42,6 +42,10 @@ class RobertaForCausalLM(Model[CausalLMOutput]):
     architecture = "for_causal_language_modeling"
     _saved_keys: ClassVar[Mapping[str, Any]] = {"is_decoder": True}
 
+    def __init__(self, config: RobertaConfig, source: Source, kernels: Kernels) -> None:
+        self._mark = object()  # caches carry it: another load of the same files has another
+        super().__init__(config, source, kernels)
+
     @classmethod
     def _has_cross_attention(cls, config: RobertaConfig) -> bool:
         return config.use_cross_attention
@@ -65,8 +69,8 @@ class RobertaForCausalLM(Model[CausalLMOutput]):
         Args:
             batch: rows, 0 or more.
             max_length: attended tokens of a row; at most ``config.max_tokens``.
-            encoder_tokens: tokens of the encoder's output, checked here for use by callers that
-                size their memory beforehand; the arrays are made by the first call.
+            encoder_tokens: tokens of the encoder's output (padded); the first call's must have
+                as many. ``None``: any number.
 
         Raises:
             InputError: a number out of range.
@@ -84,7 +88,8 @@ class RobertaForCausalLM(Model[CausalLMOutput]):
                     "encoder_tokens must be None for a model without cross attention, "
                     f"not {encoder_tokens}"
                 )
-        return new_cache(self._mark, self.config, self._parts.kernels.dtype, batch, max_length)
+        dtype = self._parts.kernels.dtype
+        return new_cache(self._mark, self.config, dtype, batch, max_length, encoder_tokens)
 
     def __call__(
         self,
@@ -261,6 +266,8 @@ class RobertaForCausalLM(Model[CausalLMOutput]):
             return cached
         x, offsets, places = check_encoder(self.config, hidden, mask, batch)
         x = np.ascontiguousarray(x, parts.kernels.dtype)
+        if call is not None:
+            call.check_encoder_tokens(np.asarray(hidden).shape[1])
         checksum = encoder_checksum(np.asarray(hidden), mask)
         if cached is not None:
             if cached.checksum != checksum:
@@ -278,13 +285,8 @@ class RobertaForCausalLM(Model[CausalLMOutput]):
             checksum=checksum,
         )
         if call is not None:
-            call.cross = cross
+            call.keep(cross)
         return cross
-
-    def _load(self, kernels: Kernels) -> Parts:
-        parts = super()._load(kernels)
-        self._mark = object()  # caches carry it: another load of the same files has another
-        return parts
 
     def _make_encoder(self, kernels: Kernels) -> Encoder:
         cross = self.config.use_cross_attention

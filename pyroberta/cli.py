@@ -244,7 +244,8 @@ def _open_input(name: str) -> Iterator[IO[str]]:
         with open(name, encoding="utf-8-sig") as file:
             yield file
         return
-    # A file object of its own, since that of stdin has the locale's encoding.
+    # A file object of its own, since that of stdin has the locale's encoding. (SIM115: a generator
+    # has to open it before the `with`, which then closes it.)
     stdin = open(sys.stdin.fileno(), encoding="utf-8-sig", closefd=False)  # noqa: SIM115
     with stdin:
         yield stdin

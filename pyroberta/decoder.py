@@ -32,6 +32,7 @@ class _Storage:
     keys: list[Array]  # for each block [batch, max_length, hidden]
     values: list[Array]
     cross: CrossInputs | None
+    encoder_tokens: int | None  # what the encoder's output must have, where it was said
     version: int = 0
 
 
@@ -140,7 +141,9 @@ class Cache:
             return copies
 
         cross = None if old.cross is None else old.cross.select(index)
-        storage = _Storage(old.model, gather(old.keys), gather(old.values), cross)
+        storage = _Storage(
+            old.model, gather(old.keys), gather(old.values), cross, old.encoder_tokens
+        )
         return Cache(storage, self.lengths[index], self._counted[index], 0)
 
     def _check_newest(self) -> None:
@@ -183,9 +186,18 @@ class CacheCall:
         """The encoder's keys and values, where they are cached."""
         return self._cache._storage.cross
 
-    @cross.setter
-    def cross(self, cross: CrossInputs) -> None:
+    def keep(self, cross: CrossInputs) -> None:
+        """Put the encoder's keys and values into the cache."""
         self._cache._storage.cross = cross
+
+    def check_encoder_tokens(self, tokens: int) -> None:
+        """Raise InputError unless the cache was made for so many tokens of the encoder."""
+        wanted = self._cache._storage.encoder_tokens
+        if wanted not in (None, tokens):
+            raise InputError(
+                f"encoder_hidden_state must have the encoder_tokens of the cache ({wanted}), "
+                f"not {tokens}"
+            )
 
     def arrays(self, ragged: Ragged) -> KeyValueCache:
         """What ``run_blocks`` takes. Raises InputError where the new tokens do not fit."""
@@ -212,7 +224,12 @@ class CacheCall:
 
 
 def new_cache(
-    model: object, config: RobertaConfig, dtype: np.dtype[Any], batch: int, max_length: int
+    model: object,
+    config: RobertaConfig,
+    dtype: np.dtype[Any],
+    batch: int,
+    max_length: int,
+    encoder_tokens: int | None,
 ) -> Cache:
     """An empty cache; its memory is touched as it fills."""
     shape = (batch, max_length, config.hidden_size)
@@ -221,6 +238,7 @@ def new_cache(
         [np.zeros(shape, dtype) for _ in range(config.num_blocks)],
         [np.zeros(shape, dtype) for _ in range(config.num_blocks)],
         None,
+        encoder_tokens,
     )
     zeros = np.zeros(batch, np.int64)
     return Cache(storage, zeros.copy(), zeros, 0)

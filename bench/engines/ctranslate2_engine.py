@@ -30,6 +30,7 @@ def convert(model: Path, out: Path, compute_type: str, option: str) -> None:
         def get_vocab(self) -> dict[str, int]:
             return {f"<{n}>": n for n in range(self._vocab_size)}
 
+    # misc: the library has no types, so mypy does not know the base class.
     class Converter(TransformersConverter):  # type: ignore[misc]
         """The converter, for a checkpoint without a tokenizer."""
 

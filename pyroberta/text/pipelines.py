@@ -111,7 +111,8 @@ def pipeline(
     load = {name: value for name, value in load.items() if value is not None}
     if isinstance(model, (Model, RobertaEncoderDecoder)):
         loaded = _check_loaded(task, kind.model_class, model, tokenizer, load)
-        return kind(loaded[0], loaded[1], batch_tokens=batch_tokens, **options)  # type: ignore[no-any-return]
+        made: _Task = kind(loaded[0], loaded[1], batch_tokens=batch_tokens, **options)
+        return made
     if model is None and kind is Text2TextGeneration:
         raise ConfigError(f"model must be given for {task}: no such checkpoint is shipped")
     folder = _as_path("model", SHIPPED if model is None else model)
@@ -131,7 +132,8 @@ def pipeline(
     if kind in (FeatureExtraction, SentenceEmbedding):
         load["add_pooling_layer"] = False
     weights = kind.model_class.from_pretrained(folder, **load)
-    return kind(weights, words, batch_tokens=batch_tokens, **options)  # type: ignore[no-any-return]
+    task_of_folder: _Task = kind(weights, words, batch_tokens=batch_tokens, **options)
+    return task_of_folder
 
 
 def _check_loaded(

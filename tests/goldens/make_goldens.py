@@ -18,6 +18,7 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+# E402: the line above is what makes this import possible when the file runs as a script.
 from parity.peer import call_peer, make_peer, scale_heads  # noqa: E402
 
 # The names say what each is there for. Sizes are odd where they may be.

@@ -268,3 +268,17 @@ def test_a_saved_decoder_opens_with_the_same_bits(tmp_path):
     assert isinstance(loaded, pyroberta.RobertaForCausalLM)
     ours, theirs = loaded([[5, 6]], **encoder), model([[5, 6]], **encoder)
     np.testing.assert_array_equal(ours.logits, theirs.logits)
+
+
+def test_an_encoder_of_another_width_than_the_cache_was_made_for_is_refused():
+    model, encoder = make(CROSS), encoder_output(np.random.default_rng(0), 1)
+    with refused(r"encoder_hidden_state must have the encoder_tokens of the cache \(5\), not 6"):
+        model([[5]], cache=model.init_cache(1, 9, encoder_tokens=5), **encoder)
+    model([[5]], cache=model.init_cache(1, 9, encoder_tokens=6), **encoder)
+
+
+def test_a_call_in_training_leaves_the_caches_of_the_model_in_use():
+    model = make()
+    cache = model([[5]], cache=model.init_cache(1, 9)).cache
+    model([[5]], training=True, rng=np.random.default_rng(0))
+    assert model([[6]], cache=cache).cache.lengths.tolist() == [2]
