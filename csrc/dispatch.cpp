@@ -18,6 +18,11 @@ namespace amx {
 extern const Kernels table;
 }
 #endif
+#if defined(PYROBERTA_HAS_AVX512_BF16)
+namespace avx512_bf16 {
+extern const Kernels table;
+}
+#endif
 #if defined(PYROBERTA_HAS_AVX512)
 namespace avx512 {
 extern const Kernels table;
@@ -39,6 +44,9 @@ const Kernels* const kBuilds[] = {
 #if defined(PYROBERTA_HAS_AMX)
     &amx::table,
 #endif
+#if defined(PYROBERTA_HAS_AVX512_BF16)
+    &avx512_bf16::table,
+#endif
 #if defined(PYROBERTA_HAS_AVX512)
     &avx512::table,
 #endif
@@ -59,6 +67,12 @@ bool cpu_has_avx512() {
          __builtin_cpu_supports("avx512vl");
 }
 #endif
+#if defined(PYROBERTA_HAS_AVX512_BF16)
+bool cpu_has_avx512_bf16() {
+  return cpu_has_avx512() && __builtin_cpu_supports("avx512bf16") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+#endif
 #if defined(PYROBERTA_HAS_AMX)
 // Tile, int8 and bfloat16 units (leaf 7, EDX bits 24, 25 and 22), and the system's permission to
 // use the tile state, which has to be asked for once in a process (arch_prctl, code 0x1023).
@@ -66,7 +80,7 @@ bool cpu_has_amx() {
   unsigned a = 7, b = 0, c = 0, d = 0;
   asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
   constexpr unsigned kUnits = 1u << 22 | 1u << 24 | 1u << 25;
-  if (!cpu_has_avx512() || (d & kUnits) != kUnits) return false;
+  if (!cpu_has_avx512_bf16() || (d & kUnits) != kUnits) return false;
   return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 }
 #endif
@@ -81,6 +95,9 @@ const Kernels* const* built_kernels(std::size_t& count) {
 bool runs_here(const Kernels& kernels) {
 #if defined(PYROBERTA_HAS_AMX)
   if (&kernels == &amx::table) return cpu_has_amx();
+#endif
+#if defined(PYROBERTA_HAS_AVX512_BF16)
+  if (&kernels == &avx512_bf16::table) return cpu_has_avx512_bf16();
 #endif
 #if defined(PYROBERTA_HAS_AVX512)
   if (&kernels == &avx512::table) return cpu_has_avx512();

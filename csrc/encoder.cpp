@@ -12,7 +12,7 @@
 
 namespace pyroberta {
 
-Block::Block(const Kernels& k, std::size_t hidden_size, std::size_t intermediate,
+Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::size_t intermediate,
              std::size_t num_heads, Activation f, float epsilon, bool cross)
     : kernels(k),
       hidden(hidden_size),
@@ -44,7 +44,8 @@ Block::Block(const Kernels& k, std::size_t hidden_size, std::size_t intermediate
     for (const auto& [linear, shape] : linears) {
       linear->n = shape.first;
       linear->k = shape.second;
-      linear->packed = take(round_up(linear->n, kernels.panel) * linear->k);
+      linear->type = type_of_build(kernels, type);
+      linear->packed = take(packed_size(kernels, linear->type, linear->n, linear->k));
     }
     for (const auto& [linear, shape] : linears) linear->bias = take(linear->n);
     for (LayerNorm* norm : norms) {
@@ -94,11 +95,15 @@ std::vector<QueryChunk> query_chunks(const RaggedBatch& batch, std::size_t heads
   return chunks;
 }
 
-// The memory of one run, cut out of one workspace.
+// The memory of one run, cut out of one workspace. An operand's part is empty where all that is
+// multiplied with it is float32.
 struct Workspace {
-  float* wide;     // [tokens, max(3 hidden, intermediate)]: qkv, then y, then the intermediate
-  float* narrow;   // [tokens, hidden]: the heads' results, then the output before its layer norm
-  float* scratch;  // scratch_size floats for each thread
+  float* wide;       // [tokens, max(3 hidden, intermediate)]: qkv, then y, then the intermediate
+  float* narrow;     // [tokens, hidden]: the heads' results, then the output before its norm
+  float* x_operand;  // of x
+  float* narrow_operand;  // of the heads' results
+  float* wide_operand;    // of the intermediate
+  float* scratch;         // scratch_size floats for each thread
   std::size_t scratch_size;
 };
 
@@ -119,56 +124,102 @@ class Run {
         work.scratch + static_cast<std::size_t>(threads_seen.fetch_add(1)) * work.scratch_size;
   }
 
-  void block(const Block& b, std::size_t index) {
-    product(b.kernels, b.query_key_value, x_, work_.wide, Activation::linear);
+  // x as the first block wants it.
+  void begin(const Block& b) { convert(b.kernels, b.query_key_value, x_, work_.x_operand); }
+
+  // One block; `next` is the one that follows, or null.
+  void block(const Block& b, std::size_t index, const Block* next) {
+    product(b.kernels, b.query_key_value, {x_, work_.x_operand}, work_.wide, Activation::linear);
     if (options_.cache != nullptr) append(b, index);
     attend(b, index);
-    product(b.kernels, b.attention_output, work_.narrow, work_.wide, Activation::linear);
-    normalise(b, b.attention_norm, work_.wide);
+    const Operand heads = {work_.narrow, work_.narrow_operand};
+    convert(b.kernels, b.attention_output, heads.x, work_.narrow_operand);
+    product(b.kernels, b.attention_output, heads, work_.wide, Activation::linear);
     if (options_.cross != nullptr) {
-      product(b.kernels, b.cross_query, x_, work_.wide, Activation::linear);
+      normalise(b, b.attention_norm, work_.wide, &b.cross_query);
+      product(b.kernels, b.cross_query, {x_, work_.x_operand}, work_.wide, Activation::linear);
       cross_attend(b, index);
-      product(b.kernels, b.cross_output, work_.narrow, work_.wide, Activation::linear);
-      normalise(b, b.cross_norm, work_.wide);
+      convert(b.kernels, b.cross_output, heads.x, work_.narrow_operand);
+      product(b.kernels, b.cross_output, heads, work_.wide, Activation::linear);
+      normalise(b, b.cross_norm, work_.wide, &b.intermediate);
+    } else {
+      normalise(b, b.attention_norm, work_.wide, &b.intermediate);
     }
-    const bool rowwise = is_rowwise(b.activation);
-    product(b.kernels, b.intermediate, x_, work_.wide, rowwise ? Activation::linear : b.activation);
-    if (rowwise) {
+    const Operand x = {x_, work_.x_operand};
+    if (is_rowwise(b.activation)) {
+      product(b.kernels, b.intermediate, x, work_.wide, Activation::linear);
       in_rows([&](std::size_t first, std::size_t rows) {
         b.kernels.activate(b.activation, rows, b.intermediate_size,
                            work_.wide + first * b.intermediate_size);
       });
+      convert(b.kernels, b.output, work_.wide, work_.wide_operand);
+    } else {
+      product(b.kernels, b.intermediate, x, work_.wide, b.activation, &b.output);
     }
-    product(b.kernels, b.output, work_.wide, work_.narrow, Activation::linear);
-    normalise(b, b.output_norm, work_.narrow);
+    product(b.kernels, b.output, {work_.wide, work_.wide_operand}, work_.narrow,
+            Activation::linear);
+    normalise(b, b.output_norm, work_.narrow, next == nullptr ? nullptr : &next->query_key_value);
   }
 
  private:
-  // y = f(x w^T + bias), cut into tasks of some rows and some panels.
-  void product(const Kernels& kernels, const Linear& linear, const float* x, float* y,
-               Activation f) {
+  // What a product reads: x itself for float32, else its operand.
+  struct Operand {
+    const float *x, *operand;
+  };
+
+  // Rows [first, first + rows) of x as an operand of `linear`.
+  void convert_rows(const Kernels& kernels, const Linear& linear, const float* x, float* operand,
+                    std::size_t first, std::size_t rows) {
+    kernels.to_operand(linear.type, x + first * linear.k, linear.k, rows, linear.k, 0, linear.k,
+                       operand + first * kernels.operand_words(linear.type, linear.k));
+  }
+
+  void convert(const Kernels& kernels, const Linear& linear, const float* x, float* operand) {
+    if (linear.type == ComputeType::float32) return;
+    in_rows([&](std::size_t first, std::size_t rows) {
+      convert_rows(kernels, linear, x, operand, first, rows);
+    });
+  }
+
+  // y = f(x w^T + bias), cut into tasks of some rows and some panels. With `reader`, y is written
+  // as that layer wants it: for float32 to y, else to work_.wide_operand (and y holds anything).
+  void product(const Kernels& kernels, const Linear& linear, Operand from, float* y, Activation f,
+               const Linear* reader = nullptr) {
+    const bool is_float = linear.type == ComputeType::float32;
+    const float* x = is_float ? from.x : from.operand;
+    const std::size_t x_words = kernels.operand_words(linear.type, linear.k);
     const std::size_t panels = (linear.n + kernels.panel - 1) / kernels.panel;
     const std::size_t rows = rows_of_task(tokens_, kernels.tile_rows);
     const std::size_t row_blocks = (tokens_ + rows - 1) / rows;
     // About eight tasks for each thread: the last one to end then costs little.
     const std::size_t wanted = 8 * static_cast<std::size_t>(team_.size());
     const std::size_t groups = std::min(panels, (wanted + row_blocks - 1) / row_blocks);
-    const std::size_t size = (panels + groups - 1) / groups;
+    std::size_t size = (panels + groups - 1) / groups;
+    bool as_operand = false;
+    if (reader != nullptr && reader->type != ComputeType::float32) {
+      // Groups of the operand are not divided: where that leaves a thread without a task, they are
+      // made of float32 after the product.
+      const std::size_t whole = round_up(size, operand_columns(reader->type) / kernels.panel);
+      as_operand =
+          (panels + whole - 1) / whole * row_blocks >= static_cast<std::size_t>(team_.size());
+      if (as_operand) size = whole;
+    }
     const std::size_t pieces = (panels + size - 1) / size;
+    const std::size_t y_words = as_operand ? kernels.operand_words(reader->type, linear.n) : 0;
     team_.for_each(row_blocks * pieces, [&](std::size_t task) {
       const std::size_t row = task / pieces * rows, first = task % pieces * size;
-      const LinearArgs args = {x + row * linear.k,
-                               linear.k,
-                               std::min(rows, tokens_ - row),
-                               linear.k,
-                               linear.n,
-                               linear.packed,
-                               linear.bias,
-                               f,
-                               y + row * linear.n,
-                               linear.n};
+      LinearArgs args = {
+          linear.type, x + row * x_words,  x_words,       std::min(rows, tokens_ - row),
+          linear.k,    linear.n,           linear.packed, linear.bias,
+          f,           y + row * linear.n, linear.n};
+      if (as_operand) {
+        args.y = scratch_;
+        args.operand = work_.wide_operand + row * y_words;
+        args.operand_type = reader->type;
+      }
       kernels.linear(args, first, std::min(panels, first + size));
     });
+    if (reader != nullptr && !as_operand) convert(kernels, *reader, y, work_.wide_operand);
   }
 
   // The new tokens' keys and values go to their slots.
@@ -255,11 +306,14 @@ class Run {
                   });
   }
 
-  // x = layer_norm(y + x).
-  void normalise(const Block& b, const LayerNorm& norm, const float* y) {
+  // x = layer_norm(y + x), as `reader` wants it too.
+  void normalise(const Block& b, const LayerNorm& norm, const float* y, const Linear* reader) {
     in_rows([&](std::size_t first, std::size_t rows) {
       const std::size_t at = first * b.hidden;
       b.kernels.layer_norm(y + at, x_ + at, norm.gamma, norm.beta, b.eps, rows, b.hidden, x_ + at);
+      if (reader != nullptr && reader->type != ComputeType::float32) {
+        convert_rows(b.kernels, *reader, x_, work_.x_operand, first, rows);
+      }
     });
   }
 
@@ -309,16 +363,39 @@ void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch
   const int threads = products < 500'000 ? 1 : num_threads();
   const std::size_t wide = round_up(tokens * std::max(3 * b.hidden, b.intermediate_size), 16);
   const std::size_t narrow = round_up(tokens * b.hidden, 16);
-  work.scratch_size = round_up(attention_scratch(b.hidden / b.heads, b.kernels.panel), 16);
-  Buffer buffer =
-      workspaces.take(wide + narrow + work.scratch_size * static_cast<std::size_t>(threads));
+  // The most words that any of the blocks needs for each operand.
+  std::size_t x_words = 0, narrow_words = 0, wide_words = 0;
+  const auto words = [&](const Linear& linear) {
+    if (linear.type == ComputeType::float32) return std::size_t{0};
+    return round_up(tokens * b.kernels.operand_words(linear.type, linear.k), 16);
+  };
+  for (std::size_t i = 0; i < count; ++i) {
+    const Block& block = *blocks[i];
+    x_words = std::max({x_words, words(block.query_key_value), words(block.intermediate),
+                        words(block.cross_query)});
+    narrow_words =
+        std::max({narrow_words, words(block.attention_output), words(block.cross_output)});
+    wide_words = std::max(wide_words, words(block.output));
+  }
+  const std::size_t for_operands =
+      wide_words == 0 ? 0 : rows_of_task(tokens, b.kernels.tile_rows) * kInt8Group;
+  work.scratch_size =
+      round_up(std::max(attention_scratch(b.hidden / b.heads, b.kernels.panel), for_operands), 16);
+  Buffer buffer = workspaces.take(wide + narrow + x_words + narrow_words + wide_words +
+                                  work.scratch_size * static_cast<std::size_t>(threads));
   work.wide = buffer.data();
   work.narrow = work.wide + wide;
-  work.scratch = work.narrow + narrow;
+  work.x_operand = work.narrow + narrow;
+  work.narrow_operand = work.x_operand + x_words;
+  work.wide_operand = work.narrow_operand + narrow_words;
+  work.scratch = work.wide_operand + wide_words;
   std::atomic<int> threads_seen{0};
   run_team(threads, [&](Team& team) {
     Run run(team, batch, options, chunks, cross_chunks, work, threads_seen, x);
-    for (std::size_t i = 0; i < count; ++i) run.block(*blocks[i], i);
+    run.begin(*blocks[0]);
+    for (std::size_t i = 0; i < count; ++i) {
+      run.block(*blocks[i], i, i + 1 < count ? blocks[i + 1] : nullptr);
+    }
   });
   workspaces.give_back(std::move(buffer));
 }

@@ -12,6 +12,7 @@ namespace pyroberta {
 
 // A linear layer's weight in `pack`'s layout, and its bias.
 struct Linear {
+  ComputeType type = ComputeType::float32;
   std::size_t n = 0, k = 0;
   float* packed = nullptr;
   float* bias = nullptr;  // [n]
@@ -25,7 +26,7 @@ struct LayerNorm {
 // The weights of one block, all in one buffer of its own.
 class Block {
  public:
-  Block(const Kernels& kernels, std::size_t hidden, std::size_t intermediate_size,
+  Block(const Kernels& kernels, ComputeType type, std::size_t hidden, std::size_t intermediate_size,
         std::size_t heads, Activation activation, float eps, bool has_cross);
 
   const Kernels& kernels;

@@ -64,16 +64,58 @@ inline bool is_rowwise(Activation f) {
 // product).
 inline constexpr std::size_t kRun = 128;
 
+// What the two sides of a product are rounded to before they are multiplied (compute_types.py has
+// each one in NumPy). Sums, and all that is not such a product, are float32 in each of them.
+//
+//   float32     nothing is rounded
+//   bfloat16x3  each number to the sum of two bfloat16, high + low; low * low is left out. A build
+//               that gains nothing by it (has_bfloat16x3) does float32 instead
+//   bfloat16    each number to bfloat16, to nearest even
+//   int8        x row by row, in groups of kInt8Group columns, the weight column by column: to
+//   scale
+//               * code with codes in [-127, 127], the largest magnitude being 127. Before that both
+//               are turned by the same orthogonal matrix, which leaves the product what it is
+enum class ComputeType : int { float32, bfloat16x3, bfloat16, int8, count };
+
+inline constexpr std::size_t kInt8Group = 768;
+
+// An operand is the left side of a product as one build stores it for one compute type: rows of
+// `operand_words(type, k)` 4-byte words. For float32 it is x itself. A word holds one number, two
+// bfloat16 or four codes (or fewer, where the instruction set multiplies no such pairs or fours). A
+// packed weight is made of words likewise, with as many numbers in each as here:
+constexpr std::size_t values_in_word(ComputeType type) {
+  return type == ComputeType::bfloat16 ? 2 : type == ComputeType::int8 ? 4 : 1;
+}
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+constexpr std::size_t int8_groups(std::size_t k) { return (k + kInt8Group - 1) / kInt8Group; }
+// The words of K: filled up with zeros to 16, a row of an AMX tile, where several numbers share
+// one.
+constexpr std::size_t packed_steps(ComputeType type, std::size_t k) {
+  const std::size_t values = values_in_word(type);
+  return values == 1 ? k : round_up((k + values - 1) / values, 16);
+}
+
+// `linear` writes operands by so many columns at a time: its first panel is at a multiple of them,
+// and so is its last, or at the end of n.
+constexpr std::size_t operand_columns(ComputeType type) {
+  return type == ComputeType::int8 ? kInt8Group : 64;
+}
+
 // One linear layer's operands, for `linear`.
 struct LinearArgs {
-  const float* x;  // [rows, k; x_stride]
+  ComputeType type;
+  const float* x;  // the operand [rows, operand_words(type, k); x_stride]
   std::size_t x_stride;
   std::size_t rows, k, n;
   const float* packed;    // the weight [n, k], as `pack` lays it out
   const float* bias;      // [n], or null for none
   Activation activation;  // not a row-wise one
-  float* y;               // [rows, n; y_stride]
-  std::size_t y_stride;
+  float* y;               // [rows, n; y_stride], or where operand is given a scratch:
+  std::size_t y_stride;   // [rows, operand_columns(operand_type)] of any content
+  // y as the next product's operand, of operand_type: [rows, operand_words(operand_type, n)], or
+  // null.
+  float* operand = nullptr;
+  ComputeType operand_type = ComputeType::float32;
 };
 
 // One head of one row of the batch, for `attention` and `attention_weights`.
@@ -93,8 +135,6 @@ struct AttentionArgs {
 inline constexpr std::size_t kAttentionQueries = 144;
 inline constexpr std::size_t kAttentionKeys = 64;
 
-constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
-
 constexpr std::size_t attention_scratch(std::size_t head_size, std::size_t panel) {
   const std::size_t padded = round_up(head_size, panel);
   return round_up(kAttentionKeys, panel) * head_size     // keys, packed
@@ -107,23 +147,42 @@ struct Kernels {
   const char* isa;        // "scalar", "avx2", "avx512", "amx" or "neon"
   std::size_t panel;      // columns in a panel of a packed weight
   std::size_t tile_rows;  // rows that `linear` computes at once: tasks are best a multiple of it
+  bool has_bfloat16x3;    // else that compute type is to be replaced by float32 before any call
+
+  // The words of one row of an operand, and of one panel of a packed weight.
+  std::size_t (*operand_words)(ComputeType type, std::size_t k);
+  std::size_t (*panel_words)(ComputeType type, std::size_t k);
+
+  // Columns [first, last) of an operand [rows, operand_words(type, k)]. x: their values [rows, last
+  // - first; x_stride]. first: a multiple of operand_columns(type); last: also, or k. A number's
+  // rounding depends on it alone, an int8 group's on that group's numbers alone; NaN or an infinity
+  // in a group makes all that it enters NaN. The rounding is that of compute_types.py, bit for bit.
+  // tests/kernels/test_operand.py
+  void (*to_operand)(ComputeType type, const float* x, std::size_t x_stride, std::size_t rows,
+                     std::size_t k, std::size_t first, std::size_t last, float* operand);
 
   // Lays the weight [n, k; w_stride] out for `linear`: rows n go into panels of `panel`, each
   // stored k-major, the last one filled up with zeros. Drawn for panel = 4, n = 6, k = 2
-  // (w01 is w[0, 1]):
+  // (w01 is w[0, 1]) in float32:
   //
   //   panel 0: w00 w10 w20 w30 | w01 w11 w21 w31     panel 1: w40 w50 0 0 | w41 w51 0 0
   //
-  // w: the rows of panels [first, last). packed: [ceil(n / panel), k, panel] as a whole.
-  // Exact. tests/kernels/test_pack.py shows the picture.
-  void (*pack)(const float* w, std::size_t w_stride, std::size_t n, std::size_t k,
-               std::size_t first, std::size_t last, float* packed);
+  // In bfloat16 and int8 a place holds two or four numbers that follow each other in k, and K is
+  // filled up to packed_steps; behind each panel of int8 stand the scales of its columns and, for
+  // each group of K, -128 times the sums of their codes (int32): [1 + groups, panel] words.
+  // w: the rows of panels [first, last). scratch: panel * k floats, any content. packed:
+  // [ceil(n / panel), panel_words(type, k)] as a whole. As exact as `to_operand`.
+  // tests/kernels/test_pack.py shows the picture.
+  void (*pack)(ComputeType type, const float* w, std::size_t w_stride, std::size_t n, std::size_t k,
+               std::size_t first, std::size_t last, float* scratch, float* packed);
 
   // y[r, j] = f(sum_i x[r, i] * w[j, i] + bias[j]), for the columns of panels [first, last):
   // j from first * panel to min(last * panel, n).
   //
   // Error: with f linear, within (min(k, kRun) + k / kRun + 8) * u * (sum_i |x[r, i] w[j, i]| +
-  // |bias[j]|) of the exact value. tests/kernels/test_linear.py
+  // |bias[j]|) of the exact value for the rounded x and w; bfloat16x3: twice that, and 2^-17 of the
+  // sum where low * low is left out; bfloat16: (k + 8) * u; int8: (2 groups + 8) * u, where
+  // x and w are the turned ones. tests/kernels/test_linear.py
   void (*linear)(const LinearArgs& args, std::size_t first, std::size_t last);
 
   // The same product with the weight as a file has it, [n, k] row-major, for columns

@@ -47,9 +47,41 @@ void in_tiles(const Kernels& kernels, const LinearArgs& args, std::size_t column
 
 }  // namespace
 
-void pack(const Kernels& kernels, const float* w, std::size_t n, std::size_t k, float* packed) {
-  in_pieces((n + kernels.panel - 1) / kernels.panel, 1, [&](std::size_t first, std::size_t last) {
-    kernels.pack(w, k, n, k, first, last, packed);
+namespace {
+
+// A buffer cut into equal parts, one for each thread of a team that asks.
+class Scratches {
+ public:
+  Scratches(int threads, std::size_t size)
+      : size_(size), buffer_(size * static_cast<std::size_t>(threads)) {}
+  float* next() { return buffer_.data() + static_cast<std::size_t>(taken_.fetch_add(1)) * size_; }
+
+ private:
+  std::size_t size_;
+  Buffer buffer_;
+  std::atomic<int> taken_{0};
+};
+
+}  // namespace
+
+void pack(const Kernels& kernels, ComputeType type, const float* w, std::size_t n, std::size_t k,
+          float* packed) {
+  const std::size_t panels = (n + kernels.panel - 1) / kernels.panel;
+  const int threads = threads_for(panels);
+  Scratches scratches(threads, kernels.panel * k);
+  run_team(threads, [&](Team& team) {
+    float* scratch = scratches.next();
+    team.for_each(panels, [&](std::size_t panel) {
+      kernels.pack(type, w, k, n, k, panel, panel + 1, scratch, packed);
+    });
+  });
+}
+
+void to_operand(const Kernels& kernels, ComputeType type, const float* x, std::size_t rows,
+                std::size_t k, float* operand) {
+  in_pieces(rows, 16, [&](std::size_t first, std::size_t last) {
+    kernels.to_operand(type, x + first * k, k, last - first, k, 0, k,
+                       operand + first * kernels.operand_words(type, k));
   });
 }
 
@@ -90,21 +122,21 @@ bool read_rows(const std::vector<FileRows>& parts, std::size_t first, std::size_
 
 }  // namespace
 
-bool pack_from_files(const Kernels& kernels, const std::vector<FileRows>& parts, std::size_t n,
-                     std::size_t k, float* packed) {
+bool pack_from_files(const Kernels& kernels, ComputeType type, const std::vector<FileRows>& parts,
+                     std::size_t n, std::size_t k, float* packed) {
   const std::size_t panels = (n + kernels.panel - 1) / kernels.panel;
   const int threads = threads_for(panels);
   const std::size_t piece = kernels.panel * k;
-  const Buffer scratch(piece * static_cast<std::size_t>(threads));
-  std::atomic<int> threads_seen{0};
+  Scratches scratches(threads, 2 * piece);
   std::atomic<bool> sound{true};
   run_team(threads, [&](Team& team) {
-    float* rows = scratch.data() + static_cast<std::size_t>(threads_seen.fetch_add(1)) * piece;
+    float* rows = scratches.next();
     team.for_each(panels, [&](std::size_t panel) {
       const std::size_t first = panel * kernels.panel;
       const std::size_t count = std::min(kernels.panel, n - first);
       if (read_rows(parts, first, count, k, rows)) {
-        kernels.pack(rows, k, count, k, 0, 1, packed + panel * piece);
+        kernels.pack(type, rows, k, count, k, 0, 1, rows + piece,
+                     packed + panel * kernels.panel_words(type, k));
       } else {
         sound.store(false);
       }
@@ -113,8 +145,17 @@ bool pack_from_files(const Kernels& kernels, const std::vector<FileRows>& parts,
   return sound.load();
 }
 
-void linear(const Kernels& kernels, const LinearArgs& args) {
-  in_tiles(kernels, args, (args.n + kernels.panel - 1) / kernels.panel, 1,
+void linear(const Kernels& kernels, ComputeType type, const float* x, std::size_t rows,
+            std::size_t k, std::size_t n, const float* packed, const float* bias,
+            Activation activation, float* y) {
+  const std::size_t words = kernels.operand_words(type, k);
+  const Buffer operand(type == ComputeType::float32 ? 0 : rows * words);
+  if (type != ComputeType::float32) {
+    to_operand(kernels, type, x, rows, k, operand.data());
+    x = operand.data();
+  }
+  const LinearArgs args = {type, x, words, rows, k, n, packed, bias, activation, y, n};
+  in_tiles(kernels, args, (n + kernels.panel - 1) / kernels.panel, 1,
            [&](const LinearArgs& part, std::size_t first, std::size_t last) {
              kernels.linear(part, first, last);
            });

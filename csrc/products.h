@@ -18,8 +18,16 @@ inline std::size_t rows_of_task(std::size_t rows, std::size_t tile_rows) {
   return pieces == 0 ? tile_rows : round_up((rows + pieces - 1) / pieces, tile_rows);
 }
 
-// Lays out a whole weight; packed: packed_size(kernels, n, k) floats.
-void pack(const Kernels& kernels, const float* w, std::size_t n, std::size_t k, float* packed);
+// The type whose code a build runs for `type`.
+inline ComputeType type_of_build(const Kernels& kernels, ComputeType type) {
+  const bool whole = type == ComputeType::bfloat16x3 && !kernels.has_bfloat16x3;
+  return whole ? ComputeType::float32 : type;
+}
+
+// Lays out a whole weight; packed: packed_size(kernels, type, n, k) words. Throws
+// std::bad_alloc before it begins.
+void pack(const Kernels& kernels, ComputeType type, const float* w, std::size_t n, std::size_t k,
+          float* packed);
 
 // Rows of a weight in a file: `rows` rows of float32 from byte `offset` of file descriptor `file`
 // on.
@@ -32,14 +40,23 @@ struct FileRows {
 // `pack` of the weight [n, k] whose rows are those of `parts`, one below the other, read piece by
 // piece into a scratch that stays in the cache. Returns false where a file ends early or a read
 // fails; `packed` then holds anything. Throws std::bad_alloc before it reads.
-bool pack_from_files(const Kernels& kernels, const std::vector<FileRows>& parts, std::size_t n,
-                     std::size_t k, float* packed);
+bool pack_from_files(const Kernels& kernels, ComputeType type, const std::vector<FileRows>& parts,
+                     std::size_t n, std::size_t k, float* packed);
 
-inline std::size_t packed_size(const Kernels& kernels, std::size_t n, std::size_t k) {
-  return round_up(n, kernels.panel) * k;
+inline std::size_t packed_size(const Kernels& kernels, ComputeType type, std::size_t n,
+                               std::size_t k) {
+  return (n + kernels.panel - 1) / kernels.panel * kernels.panel_words(type, k);
 }
 
-void linear(const Kernels& kernels, const LinearArgs& args);
+// All columns of x [rows, k] as an operand [rows, operand_words(type, k)].
+void to_operand(const Kernels& kernels, ComputeType type, const float* x, std::size_t rows,
+                std::size_t k, float* operand);
+
+// y = f(x w^T + bias): x [rows, k], y [rows, n], both float32; packed in `type`. Throws
+// std::bad_alloc before it begins.
+void linear(const Kernels& kernels, ComputeType type, const float* x, std::size_t rows,
+            std::size_t k, std::size_t n, const float* packed, const float* bias,
+            Activation activation, float* y);
 void linear_rows(const Kernels& kernels, const LinearArgs& args);
 
 // Rows [0, rows) in pieces of some rows: f(first, last).

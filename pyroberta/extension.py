@@ -11,10 +11,11 @@ from types import ModuleType
 
 import numpy as np
 
+from .compute_types import COMPUTE_TYPES
 from .errors import ConfigError, InputError
 from .threads import default_num_threads
 
-NATIVE_COMPUTE_TYPES = ("float32",)
+NATIVE_COMPUTE_TYPES = COMPUTE_TYPES
 
 
 @functools.cache

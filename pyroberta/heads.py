@@ -65,20 +65,22 @@ class LMHead:
     """``layer_norm(gelu(dense(x)))`` times the word table, plus a bias: logits of each word.
 
     The activation is exact GELU whatever the configuration's is, as in the models that trained
-    the checkpoints. A tied head multiplies by the mapped word table as it stands in the file.
+    the checkpoints. In float32 a tied head multiplies by the mapped word table as it stands in the
+    file.
     """
 
     def __init__(
         self, config: RobertaConfig, source: Source, kernels: Kernels, words: Table
     ) -> None:
-        self._dense = Linear.load(source, "lm_head.dense", kernels)
+        self._dense = kernels.head_linear(
+            source.table("lm_head.dense.weight"), source.read("lm_head.dense.bias", kernels.dtype)
+        )
         self._gamma = source.read("lm_head.layer_norm.weight", kernels.dtype)
         self._beta = source.read("lm_head.layer_norm.bias", kernels.dtype)
         self._eps = config.layer_norm_epsilon
-        self._bias = source.read("lm_head.bias", kernels.dtype)
         if _DECODER in source.names():
             words = source.table(_DECODER)
-        self._words = words
+        self._words = kernels.head_linear(words, source.read("lm_head.bias", kernels.dtype))
 
     @staticmethod
     def shapes(config: RobertaConfig, names: set[str] | None = None) -> Shapes:
@@ -103,9 +105,8 @@ class LMHead:
 
     def __call__(self, kernels: Kernels, x: Array) -> Array:
         """``[n, hidden]`` to ``[n, vocab]``."""
-        y = kernels.activate("gelu", self._dense(kernels, x))
-        y = kernels.layer_norm(y, self._gamma, self._beta, self._eps)
-        return kernels.linear_table(y, self._words, self._bias)
+        y = kernels.activate("gelu", self._dense(x))
+        return self._words(kernels.layer_norm(y, self._gamma, self._beta, self._eps))
 
 
 class SequenceHead:

@@ -7,7 +7,7 @@ The rest of the package sees their common face and never asks which one it has.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from . import reference
 from .activations import ACTIVATIONS, canonical_activation
 from .checkpoint import Source, Table
+from .compute_types import COMPUTE_TYPES, head_type
 from .config import RobertaConfig
 from .errors import CheckpointError, ConfigError, InputError
 from .extension import NATIVE_COMPUTE_TYPES, available_isas, chosen_isa, core, has_core
@@ -28,7 +29,7 @@ BlocksResult = tuple[Array, Array | None, Array | None]
 
 __all__ = ["BlockTensors", "Kernels", "available_isas", "choose_kernels", "core", "has_core"]
 
-REFERENCE_COMPUTE_TYPES = ("float32", "float64")
+REFERENCE_COMPUTE_TYPES = ("float64", *COMPUTE_TYPES)
 
 
 class Kernels(Protocol):
@@ -72,8 +73,11 @@ class Kernels(Protocol):
     def linear_rows(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """See ``reference.linear_rows``."""
 
-    def linear_table(self, x: Array, table: Table, bias: Array) -> Array:
-        """``linear_rows`` with the rows of a table as the weight."""
+    def head_linear(self, weight: Table, bias: Array) -> HeadLinear:
+        """A layer of the language-model head, in ``compute_types.head_type``.
+
+        The table is multiplied where it stands for float32, and laid out anew for other types.
+        """
 
     def activate(self, activation: str, x: Array) -> Array:
         """See ``reference.activate``; by name."""
@@ -81,6 +85,9 @@ class Kernels(Protocol):
     def layer_norm(self, x: Array, gamma: Array, beta: Array, eps: float) -> Array:
         """See ``reference.layer_norm``; with no residual."""
 
+
+# ``x [rows, k]`` to ``x weight^T + bias``.
+HeadLinear = Callable[[Array], Array]
 
 # The linear layers of a block: each is one or more of the file's, one below the other.
 _LINEARS = {
@@ -138,13 +145,13 @@ def _layers(cross: bool) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
 
 
 class ReferenceKernels:
-    """``reference.py`` in float32 or float64."""
+    """``reference.py`` in float64, in float32, or in float32 with another type's rounding."""
 
     backend = "reference"
 
     def __init__(self, compute_type: str) -> None:
         self.compute_type = compute_type
-        self.dtype = np.dtype(compute_type)
+        self.dtype = np.dtype("float64" if compute_type == "float64" else "float32")
 
     def block(self, config: RobertaConfig, tensors: BlockTensors, cross: bool) -> reference.Block:
         linears, norms = _layers(cross)
@@ -159,6 +166,7 @@ class ReferenceKernels:
             heads=config.num_attention_heads,
             activation=_index(config.activation),
             eps=config.layer_norm_epsilon,
+            compute_type=self.compute_type,
             **pairs,
         )
 
@@ -198,15 +206,20 @@ class ReferenceKernels:
     def linear_rows(self, x: Array, weight: Array, bias: Array | None) -> Array:
         return reference.linear_rows(x, weight, bias)
 
-    def linear_table(self, x: Array, table: Table, bias: Array) -> Array:
-        # Piece by piece: the table in this dtype can be two gigabytes.
-        rows, piece = len(bias), max(1, 2**24 // max(1, x.shape[1]))
-        y = np.empty((len(x), rows), self.dtype)
-        for at in range(0, rows, piece):
-            end = min(at + piece, rows)
-            part = table.rows(slice(at, end), self.dtype)
-            y[:, at:end] = reference.linear_rows(x, part, bias[at:end])
-        return y
+    def head_linear(self, weight: Table, bias: Array) -> HeadLinear:
+        rounding, rows = head_type(self.compute_type), len(bias)
+
+        def call(x: Array) -> Array:
+            # Piece by piece: the table in this dtype can be two gigabytes.
+            piece = max(1, 2**24 // max(1, x.shape[1]))
+            y = np.empty((len(x), rows), self.dtype)
+            for at in range(0, rows, piece):
+                end = min(at + piece, rows)
+                part = weight.rows(slice(at, end), self.dtype)
+                y[:, at:end] = reference.linear(x, part, bias[at:end], 0, rounding)
+            return y
+
+        return call
 
     def activate(self, activation: str, x: Array) -> Array:
         return reference.activate(_index(activation), x)
@@ -225,6 +238,7 @@ class NativeKernels:
         self.dtype = np.dtype(np.float32)
         self._core = core()
         self._kernels = self._core.find_kernels(chosen_isa())
+        self._type = COMPUTE_TYPES.index(compute_type)
         self._workspaces = self._core.Workspaces()
 
     def block(self, config: RobertaConfig, tensors: BlockTensors, cross: bool) -> Any:
@@ -236,6 +250,7 @@ class NativeKernels:
             _index(config.activation),
             config.layer_norm_epsilon,
             cross,
+            self._type,
         )
         linears, norms = _layers(cross)
         for field, names in linears.items():
@@ -311,8 +326,19 @@ class NativeKernels:
         y: Array = self._kernels.linear_rows(x, weight, bias)
         return y
 
-    def linear_table(self, x: Array, table: Table, bias: Array) -> Array:
-        return self.linear_rows(x, table.array(), bias)
+    def head_linear(self, weight: Table, bias: Array) -> HeadLinear:
+        compute_type = head_type(self.compute_type)
+        if compute_type == "float32":
+            return lambda x: self.linear_rows(x, weight.array(), bias)
+        packed = self._core.Packed(
+            self._kernels, weight.rows(slice(None)), COMPUTE_TYPES.index(compute_type)
+        )
+
+        def call(x: Array) -> Array:
+            y: Array = self._kernels.linear(x, packed, bias, 0)
+            return y
+
+        return call
 
     def activate(self, activation: str, x: Array) -> Array:
         y: Array = self._kernels.activate(_index(activation), x)

@@ -85,8 +85,9 @@ class Model(Generic[Output]):
 
         Args:
             path: holds ``config.json`` and ``model.safetensors`` (or its shards and their index).
-            compute_type: what the products are computed in: ``"float32"``, or ``"float64"`` on
-                the reference backend.
+            compute_type: what the products round to: ``"float32"``, ``"bfloat16x3"``,
+                ``"bfloat16"`` or ``"int8"`` (see ``compute_types.py``), or ``"float64"`` on the
+                reference backend.
             backend: ``"native"`` or ``"reference"`` (the same graph over NumPy).
             add_pooling_layer: for ``RobertaModel``: ``None`` as the file has it, ``True``
                 demands a pooler, ``False`` leaves it out.

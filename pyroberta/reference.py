@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import ACTIVATIONS
+from .compute_types import rounded, rounded_weight
 
 Array = NDArray[Any]
 
@@ -117,9 +118,18 @@ def pack(weight: Array, panel: int) -> Array:
     return np.ascontiguousarray(padded.reshape(-1, panel, k).transpose(0, 2, 1))
 
 
-def linear(x: Array, weight: Array, bias: Array | None, activation: int = 0) -> Array:
-    """``f(x weight^T + bias)``: ``x [rows, k]``, ``weight [n, k]``, ``bias [n]``."""
-    y = x @ weight.T
+def linear(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    activation: int = 0,
+    compute_type: str = "float32",
+) -> Array:
+    """``f(x weight^T + bias)``: ``x [rows, k]``, ``weight [n, k]``, ``bias [n]``.
+
+    ``compute_type`` says what ``x`` and ``weight`` are rounded to first; ``"float32"``: nothing.
+    """
+    y = rounded(compute_type, x) @ rounded_weight(compute_type, weight).T
     return activate(activation, y if bias is None else y + bias)
 
 
@@ -228,7 +238,8 @@ class Block:
     """The weights of one block; see ``csrc/encoder.h``.
 
     Linear layers are pairs of a weight ``[n, k]`` and a bias ``[n]``; norms of gamma and beta. The
-    ``cross`` parts are those of a decoder's cross attention.
+    ``cross`` parts are those of a decoder's cross attention. ``compute_type`` is what the products
+    round to (see ``compute_types.py``), the dtype of the arrays what they are summed in.
     """
 
     heads: int
@@ -244,11 +255,16 @@ class Block:
     cross_key_value: tuple[Array, Array] | None = None
     cross_output: tuple[Array, Array] | None = None
     cross_norm: tuple[Array, Array] | None = None
+    compute_type: str = "float32"
 
     def cross_key_values(self, encoder_x: Array) -> Array:
         """Keys and values ``[tokens, 2 hidden]`` of an encoder's output ``[tokens, hidden]``."""
         assert self.cross_key_value is not None
-        return linear(encoder_x, *self.cross_key_value)
+        return self.linear(encoder_x, self.cross_key_value)
+
+    def linear(self, x: Array, layer: tuple[Array, Array], activation: int = 0) -> Array:
+        """``linear`` with one of the layers, in the block's compute type."""
+        return linear(x, *layer, activation, self.compute_type)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -317,7 +333,7 @@ def run_blocks(
     spans = list(itertools.pairwise(offsets.tolist()))
     for i, block in enumerate(blocks):
         mask = np.ones(block.heads, x.dtype) if head_mask is None else head_mask[i]
-        qkv = linear(x, *block.query_key_value)
+        qkv = block.linear(x, block.query_key_value)
         gathered = np.empty_like(x)
         for row, (begin, end) in enumerate(spans):
             q, k, v = np.split(qkv[begin:end], 3, axis=1)
@@ -340,7 +356,7 @@ def run_blocks(
             mask = np.ones(block.heads, x.dtype)
             if cross.head_mask is not None:
                 mask = cross.head_mask[i]
-            queries = linear(x, *block.cross_query)
+            queries = block.linear(x, block.cross_query)
             for row, (begin, end) in enumerate(spans):
                 source = int(cross.rows[row])
                 span = slice(int(cross.offsets[source]), int(cross.offsets[source + 1]))
@@ -349,7 +365,7 @@ def run_blocks(
                 gathered[begin:end] = _weighted(w, v)
                 cross_weights.append(w)
             x = _add_norm(gathered, x, block.cross_output, block.cross_norm, block, dropout)
-        wide = linear(x, *block.intermediate, block.activation)
+        wide = block.linear(x, block.intermediate, block.activation)
         x = _add_norm(wide, x, block.output, block.output_norm, block, dropout)
     if not want_attentions:
         return x, None, None
@@ -369,7 +385,7 @@ def _add_norm(
     dropout: Dropout | None,
 ) -> Array:
     """``layer_norm(dropout(layer(y)) + x)``: how each part of a block ends."""
-    y = linear(y, *layer)
+    y = block.linear(y, layer)
     if dropout is not None:
         y = dropout(y, dropout.rate)
     return layer_norm(y, x, *norm, block.eps)

@@ -13,7 +13,7 @@ import pytest
 import pyroberta
 from pyroberta import kernels as door
 
-ISAS = ["scalar", "avx2", "avx512", "amx"]
+ISAS = ["scalar", "avx2", "avx512", "avx512_bf16", "amx"]
 
 
 def must_test() -> list[str]:

@@ -63,6 +63,15 @@ inline Activation activation_at(int index) {
   return static_cast<Activation>(index);
 }
 
+inline ComputeType compute_type_at(int index) {
+  if (index < 0 || index >= static_cast<int>(ComputeType::count)) {
+    throw py::value_error("compute_type must be in [0, " +
+                          std::to_string(static_cast<int>(ComputeType::count)) + "), not " +
+                          std::to_string(index));
+  }
+  return static_cast<ComputeType>(index);
+}
+
 inline const float* data_or_null(const std::optional<FloatArray>& a) {
   return a.has_value() ? a->data() : nullptr;
 }

@@ -37,7 +37,7 @@ void set_linear(Block& block, const std::string& name, const FloatArray& weight,
   require_shape("weight", weight,
                 {static_cast<py::ssize_t>(linear.n), static_cast<py::ssize_t>(linear.k)});
   py::gil_scoped_release unlocked;
-  pack(block.kernels, weight.data(), linear.n, linear.k, linear.packed);
+  pack(block.kernels, linear.type, weight.data(), linear.n, linear.k, linear.packed);
 }
 
 // Open files, closed again whatever happens.
@@ -82,7 +82,7 @@ void read_linear(Block& block, const std::string& name,
   bool sound;
   {
     py::gil_scoped_release unlocked;
-    sound = pack_from_files(block.kernels, parts, linear.n, linear.k, linear.packed);
+    sound = pack_from_files(block.kernels, linear.type, parts, linear.n, linear.k, linear.packed);
   }
   if (!sound) {
     PyErr_SetString(PyExc_OSError, "the file ends early, or can not be read");
@@ -111,10 +111,10 @@ FloatArray cross_key_values(const Block& block, const FloatArray& x) {
   require_shape("x", x, {-1, static_cast<py::ssize_t>(block.hidden)});
   const Linear& layer = block.cross_key_value;
   FloatArray y(Shape{x.shape(0), static_cast<py::ssize_t>(layer.n)});
-  const LinearArgs args = {x.data(),     layer.k,    size(x.shape(0)),   layer.k,          layer.n,
-                           layer.packed, layer.bias, Activation::linear, y.mutable_data(), layer.n};
+  float* out = y.mutable_data();
   py::gil_scoped_release unlocked;
-  linear(block.kernels, args);
+  linear(block.kernels, layer.type, x.data(), size(x.shape(0)), layer.k, layer.n, layer.packed,
+         layer.bias, Activation::linear, out);
   return y;
 }
 
@@ -265,15 +265,17 @@ py::tuple run_blocks_(const std::vector<const Block*>& blocks, const FloatArray&
 void bind_blocks(py::module_& m) {
   py::class_<Block>(m, "Block")
       .def(py::init([](const Kernels& kernels, std::size_t hidden, std::size_t intermediate_size,
-                       std::size_t heads, int activation, float eps, bool has_cross) {
+                       std::size_t heads, int activation, float eps, bool has_cross,
+                       int compute_type) {
              if (hidden == 0 || heads == 0 || hidden % heads != 0) {
                throw py::value_error("hidden must be a multiple of heads");
              }
-             return std::make_unique<Block>(kernels, hidden, intermediate_size, heads,
-                                            activation_at(activation), eps, has_cross);
+             return std::make_unique<Block>(kernels, compute_type_at(compute_type), hidden,
+                                            intermediate_size, heads, activation_at(activation),
+                                            eps, has_cross);
            }),
            "kernels"_a, "hidden"_a, "intermediate_size"_a, "heads"_a, "activation"_a, "eps"_a,
-           "has_cross"_a = false)
+           "has_cross"_a = false, "compute_type"_a = 0)
       .def("cross_key_values", &cross_key_values, "x"_a.noconvert())
       .def("set_linear", &set_linear, "name"_a, "weight"_a.noconvert(), "bias"_a.noconvert())
       .def("read_linear", &read_linear, "name"_a, "places"_a, "bias"_a.noconvert())

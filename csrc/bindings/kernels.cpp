@@ -13,30 +13,45 @@ namespace {
 // A weight laid out for one build of the kernels.
 class Packed {
  public:
-  Packed(const Kernels& kernels, const FloatArray& weight) : kernels_(kernels) {
+  Packed(const Kernels& kernels, const FloatArray& weight, int compute_type)
+      : type(type_of_build(kernels, compute_type_at(compute_type))), kernels_(kernels) {
     require_shape("weight", weight, {-1, -1});
     n = weight.shape(0);
     k = weight.shape(1);
-    buffer_ = Buffer(packed_size(kernels, size(n), size(k)));
+    buffer_ = Buffer(packed_size(kernels, type, size(n), size(k)));
     py::gil_scoped_release unlocked;
-    pack(kernels, weight.data(), size(n), size(k), buffer_.data());
+    pack(kernels, type, weight.data(), size(n), size(k), buffer_.data());
   }
 
-  // The layout itself, [panels, k, panel], for the test that draws it.
+  // The layout itself, [panels, rows, panel] words, for the test that draws it.
   FloatArray layout() const {
     const py::ssize_t panel = static_cast<py::ssize_t>(kernels_.panel);
-    FloatArray copy(Shape{(n + panel - 1) / panel, k, panel});
+    const std::size_t words = kernels_.panel_words(type, size(k));
+    FloatArray copy(
+        Shape{(n + panel - 1) / panel, static_cast<py::ssize_t>(words / kernels_.panel), panel});
     std::memcpy(copy.mutable_data(), buffer_.data(), size(copy.nbytes()));
     return copy;
   }
 
   const float* data() const { return buffer_.data(); }
+  const ComputeType type;
   py::ssize_t n, k;
 
  private:
   const Kernels& kernels_;
   Buffer buffer_;
 };
+
+FloatArray to_operand_(const Kernels& kernels, int compute_type, const FloatArray& x) {
+  const ComputeType type = type_of_build(kernels, compute_type_at(compute_type));
+  require_shape("x", x, {-1, -1});
+  const std::size_t rows = size(x.shape(0)), k = size(x.shape(1));
+  FloatArray operand(Shape{x.shape(0), static_cast<py::ssize_t>(kernels.operand_words(type, k))});
+  float* out = operand.mutable_data();
+  py::gil_scoped_release unlocked;
+  to_operand(kernels, type, x.data(), rows, k, out);
+  return operand;
+}
 
 FloatArray linear_(const Kernels& kernels, const FloatArray& x, const Packed& weight,
                    const std::optional<FloatArray>& bias, int activation) {
@@ -45,12 +60,44 @@ FloatArray linear_(const Kernels& kernels, const FloatArray& x, const Packed& we
   const Activation f = activation_at(activation);
   if (is_rowwise(f)) throw py::value_error("activation must be element-wise, not a row's softmax");
   FloatArray y(Shape{x.shape(0), weight.n});
-  const LinearArgs args = {x.data(),         size(weight.k), size(x.shape(0)),   size(weight.k),
-                           size(weight.n),   weight.data(),  data_or_null(bias), f,
-                           y.mutable_data(), size(weight.n)};
+  float* out = y.mutable_data();
+  const std::optional<FloatArray>& b = bias;
   py::gil_scoped_release unlocked;
-  linear(kernels, args);
+  linear(kernels, weight.type, x.data(), size(x.shape(0)), size(weight.k), size(weight.n),
+         weight.data(), data_or_null(b), f, out);
   return y;
+}
+
+// `linear` with its result as an operand, on the calling thread.
+FloatArray linear_operand_(const Kernels& kernels, const FloatArray& x, const Packed& weight,
+                           const std::optional<FloatArray>& bias, int activation) {
+  const ComputeType type = weight.type;
+  require_shape("x", x, {-1, weight.k});
+  if (bias) require_shape("bias", *bias, {weight.n});
+  const Activation f = activation_at(activation);
+  if (is_rowwise(f)) throw py::value_error("activation must be element-wise, not a row's softmax");
+  const std::size_t rows = size(x.shape(0)), n = size(weight.n), k = size(weight.k);
+  const std::size_t words = kernels.operand_words(type, n);
+  const std::size_t x_words = kernels.operand_words(type, k);
+  FloatArray operand(Shape{x.shape(0), static_cast<py::ssize_t>(words)});
+  const Buffer x_operand(rows * x_words + 1), scratch(rows * operand_columns(type) + 1);
+  LinearArgs args = {type,
+                     x_operand.data(),
+                     x_words,
+                     rows,
+                     k,
+                     n,
+                     weight.data(),
+                     data_or_null(bias),
+                     f,
+                     scratch.data(),
+                     operand_columns(type)};
+  args.operand = operand.mutable_data();
+  args.operand_type = type;
+  py::gil_scoped_release unlocked;
+  to_operand(kernels, type, x.data(), rows, k, x_operand.data());
+  kernels.linear(args, 0, (n + kernels.panel - 1) / kernels.panel);
+  return operand;
 }
 
 FloatArray linear_rows_(const Kernels& kernels, const FloatArray& x, const FloatArray& weight,
@@ -60,9 +107,17 @@ FloatArray linear_rows_(const Kernels& kernels, const FloatArray& x, const Float
   require_shape("x", x, {-1, k});
   if (bias) require_shape("bias", *bias, {n});
   FloatArray y(Shape{x.shape(0), n});
-  const LinearArgs args = {x.data(),         size(k),       size(x.shape(0)),   size(k),
-                           size(n),          weight.data(), data_or_null(bias), Activation::linear,
-                           y.mutable_data(), size(n)};
+  const LinearArgs args = {ComputeType::float32,
+                           x.data(),
+                           size(k),
+                           size(x.shape(0)),
+                           size(k),
+                           size(n),
+                           weight.data(),
+                           data_or_null(bias),
+                           Activation::linear,
+                           y.mutable_data(),
+                           size(n)};
   py::gil_scoped_release unlocked;
   linear_rows(kernels, args);
   return y;
@@ -161,6 +216,9 @@ void bind_kernels(py::module_& m) {
       .def_readonly("isa", &Kernels::isa)
       .def_readonly("panel", &Kernels::panel)
       .def_readonly("tile_rows", &Kernels::tile_rows)
+      .def("to_operand", &to_operand_, "compute_type"_a, "x"_a.noconvert())
+      .def("linear_operand", &linear_operand_, "x"_a.noconvert(), "weight"_a, "bias"_a.noconvert(),
+           "activation"_a)
       .def("linear", &linear_, "x"_a.noconvert(), "weight"_a, "bias"_a.noconvert(), "activation"_a)
       .def("linear_rows", &linear_rows_, "x"_a.noconvert(), "weight"_a.noconvert(),
            "bias"_a.noconvert())
@@ -187,7 +245,8 @@ void bind_kernels(py::module_& m) {
           "q"_a.noconvert(), "k"_a.noconvert(), "visible"_a, "scale"_a, "head_weight"_a);
 
   py::class_<Packed>(m, "Packed")
-      .def(py::init<const Kernels&, const FloatArray&>(), "kernels"_a, "weight"_a.noconvert())
+      .def(py::init<const Kernels&, const FloatArray&, int>(), "kernels"_a, "weight"_a.noconvert(),
+           "compute_type"_a = 0)
       .def_readonly("n", &Packed::n)
       .def_readonly("k", &Packed::k)
       .def("layout", &Packed::layout);

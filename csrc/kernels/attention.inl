@@ -71,8 +71,8 @@ inline void score_tile(const float* queries, std::size_t head_size, const float*
                        std::size_t keys, float* scores) {
   for (std::size_t panel = 0; panel * kPanel < keys; ++panel) {
     Vec acc[MR][kPanelVecs];
-    tile<MR, kPanelVecs>(queries, head_size, packed_keys + panel * head_size * kPanel, head_size,
-                         acc);
+    tile<Float32Dot, MR, kPanelVecs>(queries, head_size, packed_keys + panel * head_size * kPanel,
+                                     head_size, acc);
     for (int i = 0; i < MR; ++i)
       for (int v = 0; v < kPanelVecs; ++v)
         store(scores + static_cast<std::size_t>(i) * kScores + panel * kPanel +
@@ -152,7 +152,8 @@ inline void add_values(const float* weights, std::size_t keys, const AttentionSc
     with_tile(MR, vecs, [&]<int Rows, int NV>() {
       if constexpr (Rows == MR) {
         Vec acc[MR][NV];
-        tile<MR, NV>(weights, kScores, scratch.values + panel * kAttentionKeys * kPanel, keys, acc);
+        tile<Float32Dot, MR, NV>(weights, kScores, scratch.values + panel * kAttentionKeys * kPanel,
+                                 keys, acc);
         for (int i = 0; i < MR; ++i)
           for (int v = 0; v < NV; ++v) {
             float* at = sums + static_cast<std::size_t>(i) * scratch.padded + panel * kPanel +
@@ -191,8 +192,8 @@ void attention(const AttentionArgs& args) {
     if (args.queries == 0 || seen(args, args.queries - 1, from) == 0) break;
     const std::size_t left = args.keys - from;
     const std::size_t keys = left < kAttentionKeys ? left : kAttentionKeys;
-    pack(args.k + from * args.k_stride, args.k_stride, keys, args.head_size, 0,
-         (keys + kPanel - 1) / kPanel, s.keys);
+    pack_float32(args.k + from * args.k_stride, args.k_stride, keys, args.head_size, 0,
+                 (keys + kPanel - 1) / kPanel, s.keys);
     pack_values(args, from, keys, s.values);
     // The next block's keys and values, some for each tile of this one.
     const std::size_t tiles = (args.queries + kTileRows - 1) / kTileRows;
@@ -242,8 +243,8 @@ void attention_weights(const AttentionArgs& args) {
   for (std::size_t from = 0; from < args.keys; from += kAttentionKeys) {
     const std::size_t left = args.keys - from;
     const std::size_t keys = left < kAttentionKeys ? left : kAttentionKeys;
-    pack(args.k + from * args.k_stride, args.k_stride, keys, args.head_size, 0,
-         (keys + kPanel - 1) / kPanel, s.keys);
+    pack_float32(args.k + from * args.k_stride, args.k_stride, keys, args.head_size, 0,
+                 (keys + kPanel - 1) / kPanel, s.keys);
     for (std::size_t i = 0; i < args.queries; i += kTileRows) {
       const std::size_t left_rows = args.queries - i;
       with_tile(left_rows < kTileRows ? left_rows : kTileRows, 1, [&]<int MR, int NV>() {

@@ -58,10 +58,6 @@ inline void layer_norm_row(Z z, const float* gamma, const float* beta, float eps
   }
 }
 
-inline Vec load_some(const float* p, std::size_t n) {
-  return n == kLanes ? load(p) : load_first(p, n);
-}
-
 void layer_norm(const float* x, const float* residual, const float* gamma, const float* beta,
                 float eps, std::size_t rows, std::size_t cols, float* y) {
   for (std::size_t r = 0; r < rows; ++r) {

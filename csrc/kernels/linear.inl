@@ -1,174 +1,152 @@
-// The products: x times a packed weight, and x times a weight as the file has it. The contracts
-// are in kernels.h.
-//
-// Both keep a tile of kTileRows rows in registers while K runs, so that one vector of the weight
-// serves all rows of the tile. With 6 rows x stays row-major: a weight panel is what streams.
+// The products: an operand times a packed weight, and x times a weight as the file has it. The
+// contracts are in kernels.h.
 #ifndef PYROBERTA_ISA
 #include "vec/scalar.h"  // so that an editor that opens this file alone can read it
 #endif
 
 #include <cstddef>
+#include <type_traits>
 
 #include "kernels.h"
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {
 
-constexpr std::size_t kPanel = kPanelVecs * kLanes;
+// A stretch of K goes over all panels before the next one starts: its share of x (144 rows of 768
+// words are 442 KB) and of a panel (196 KB) stay in L2, while the whole of a long K would not.
+constexpr std::size_t kStretch = 768;
 
-// What a tile fetches into L2 while it computes: the weights that the tiles after it will read.
-struct Prefetch {
-  const char* at = nullptr;
-  std::size_t lines = 0;  // of 64 bytes
+// The steps that are summed in the accumulators before they go to y.
+constexpr std::size_t run_steps(ComputeType type) {
+  if (type == ComputeType::bfloat16) return kStretch;
+  return type == ComputeType::int8 ? kInt8Group / values_in_word(type) : kRun;
+}
+static_assert(kStretch % kRun == 0 && kStretch % run_steps(ComputeType::int8) == 0);
+
+// Some steps of K, from step `from` on, of one panel.
+struct Run {
+  std::size_t panel, from, length;
+  bool first, last;  // of K
 };
 
-// acc[i][v] = sum over k of a[i, k] * b[k, v]: the one product that all kernels share, so that
-// its order of additions is one too. a: [MR, k; a_stride]. b: [k, kPanel].
-template <int MR, int NV>
-__attribute__((always_inline)) inline void tile(const float* a, std::size_t a_stride,
-                                                const float* b, std::size_t k, Vec (&acc)[MR][NV],
-                                                Prefetch next = {}) {
-#pragma GCC unroll 8
-  for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) acc[i][v] = zero();
-  const auto steps = [&](std::size_t from, std::size_t to) __attribute__((always_inline)) {
-#pragma GCC unroll 1
-    for (std::size_t kk = from; kk < to; ++kk) {
-      Vec row[NV];
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v)
-        row[v] = load(b + kk * kPanel + static_cast<std::size_t>(v) * kLanes);
-#pragma GCC unroll 8
-      for (int i = 0; i < MR; ++i) {
-        const Vec ai = set(a[static_cast<std::size_t>(i) * a_stride + kk]);
-#pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, row[v], acc[i][v]);
-      }
-    }
-  };
-  // A few lines every few steps: the queue of misses is short.
-  std::size_t kk = 0;
-  constexpr std::size_t kSteps = 8;
-  if (next.lines != 0 && k >= kSteps) {
-    const std::size_t lines = (next.lines * kSteps + k - 1) / k;
-    for (; kk + kSteps <= k; kk += kSteps) {
-      for (std::size_t line = 0; line < lines; ++line) {
-        __builtin_prefetch(next.at + 64 * line, 0, 2);
-      }
-      next.at += 64 * lines;
-      steps(kk, kk + kSteps);
-    }
-  }
-  steps(kk, k);
-}
-
-void pack(const float* w, std::size_t w_stride, std::size_t n, std::size_t k,
-          std::size_t first_panel, std::size_t last_panel, float* packed) {
-  for (std::size_t p = first_panel; p < last_panel; ++p) {
-    float* out = packed + p * k * kPanel;
-    for (std::size_t j = 0; j < kPanel; j += kLanes) {
-      const std::size_t column = p * kPanel + j;
-      const std::size_t columns = column >= n ? 0 : (n - column < kLanes ? n - column : kLanes);
-      std::size_t kk = 0;
-      if (columns == kLanes) {
-        for (; kk + kLanes <= k; kk += kLanes) {
-          transpose(w + column * w_stride + kk, w_stride, out + kk * kPanel + j, kPanel);
-        }
-      }
-      for (; kk < k; ++kk)
-        for (std::size_t i = 0; i < kLanes; ++i)
-          store_first(out + kk * kPanel + j + i,
-                      i < columns ? load_first(w + (column + i) * w_stride + kk, 1) : zero(), 1);
-    }
-  }
-}
+// Where the results go: [rows, columns of the weight; stride], from column `column` on.
+struct Result {
+  float* y;
+  std::size_t stride, column;
+};
 
 // One tile of MR rows and NV vectors of one panel, over one run of K.
-template <int MR, int NV>
-void linear_tile(const LinearArgs& args, std::size_t r, std::size_t panel, std::size_t from,
-                 std::size_t length, bool first_run, bool last_run, Prefetch next) {
+template <class Dot, int MR, int NV>
+void linear_tile(const LinearArgs& args, const Run& run, std::size_t r, const Result& to,
+                 Prefetch next) {
+  const std::size_t steps = packed_steps(args.type, args.k);
+  const float* weights = args.packed + run.panel * panel_words(args.type, args.k);
+  constexpr bool kInt8 = std::is_same_v<Dot, Int8Dot>;
+  const float* scales = weights + steps * kPanel;  // of int8
+  const std::size_t group = kInt8 ? run.from / run_steps(ComputeType::int8) : 0;
   Vec acc[MR][NV];
-  tile<MR, NV>(args.x + r * args.x_stride + from, args.x_stride,
-               args.packed + (panel * args.k + from) * kPanel, length, acc, next);
+  tile<Dot, MR, NV>(args.x + r * args.x_stride + run.from * Dot::kWords, args.x_stride,
+                    weights + run.from * kPanel, run.length, acc, next,
+                    kInt8 && kDotsInt8 ? scales + (1 + group) * kPanel : nullptr);
 
-  const std::size_t column = panel * kPanel;
+  const std::size_t column = run.panel * kPanel;
   const std::size_t columns = args.n - column < kPanel ? args.n - column : kPanel;
 #pragma GCC unroll 8
   for (int i = 0; i < MR; ++i) {
-    float* y = args.y + (r + static_cast<std::size_t>(i)) * args.y_stride + column;
+    const std::size_t row = r + static_cast<std::size_t>(i);
+    float* y = to.y + row * to.stride + (column - to.column);
+    const Vec x_scale =
+        kInt8 ? set(args.x[row * args.x_stride + steps * Dot::kWords + group]) : zero();
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) {
       const std::size_t c = static_cast<std::size_t>(v) * kLanes;
       const std::size_t left = columns > c ? columns - c : 0;
+      if (left == 0) break;
       Vec value = acc[i][v];
+      if constexpr (kInt8) value = mul(from_ints(value), x_scale);
+      if (!run.first) value = add(load_some(y + c, left), value);
+      if (kInt8 && run.last) value = mul(value, load(scales + c));
+      if (run.last && args.bias != nullptr) {
+        value = add(value, load_some(args.bias + column + c, left));
+      }
       if (left >= kLanes) {
-        if (!first_run) value = add(load(y + c), value);
-        if (last_run && args.bias != nullptr) value = add(value, load(args.bias + column + c));
         store(y + c, value);
-      } else if (left != 0) {
-        if (!first_run) value = add(load_first(y + c, left), value);
-        if (last_run && args.bias != nullptr) {
-          value = add(value, load_first(args.bias + column + c, left));
-        }
+      } else {
         store_first(y + c, value, left);
       }
     }
-    if (last_run) activate_elements(args.activation, y, columns);
+    if (run.last) activate_elements(args.activation, y, columns);
   }
 }
 
-// Calls f<MR, NV>() with MR = rows and NV = vecs, both known only at run time. MR is tried from
-// kTileRows down, NV from kPanelVecs down.
-template <class F, int MR = kTileRows, int NV = kPanelVecs>
-inline void with_tile(std::size_t rows, std::size_t vecs, const F& f) {
-  if (rows < MR) {
-    if constexpr (MR > 1) with_tile<F, MR - 1, NV>(rows, vecs, f);
-  } else if (vecs < NV) {
-    if constexpr (NV > 1) with_tile<F, MR, NV - 1>(rows, vecs, f);
-  } else {
-    f.template operator()<MR, NV>();
-  }
-}
-
-void linear(const LinearArgs& args, std::size_t first_panel, std::size_t last_panel) {
-  // A stretch of K goes over all panels before the next one starts: its share of x (144 rows of 768
-  // are 442 KB) and of a panel (196 KB) stay in L2, while the whole of a long K would not.
-  constexpr std::size_t kStretch = 6 * kRun;
+// The columns of panels [first, last), over the whole of K.
+template <class Dot>
+void linear_panels(const LinearArgs& args, std::size_t first_panel, std::size_t last_panel,
+                   const Result& to) {
+  const std::size_t steps = packed_steps(args.type, args.k);
+  const std::size_t words = panel_words(args.type, args.k), run_most = run_steps(args.type);
   std::size_t stretch = 0;
   do {
-    const std::size_t stretch_end = stretch + kStretch < args.k ? stretch + kStretch : args.k;
+    const std::size_t stretch_end = stretch + kStretch < steps ? stretch + kStretch : steps;
     for (std::size_t panel = first_panel; panel < last_panel; ++panel) {
       const std::size_t columns = args.n - panel * kPanel;
       const std::size_t vecs = columns >= kPanel ? kPanelVecs : (columns + kLanes - 1) / kLanes;
-      std::size_t from = stretch;
+      Run run = {panel, stretch, 0, false, false};
       do {
-        const std::size_t length = stretch_end - from < kRun ? stretch_end - from : kRun;
-        const bool first_run = from == 0, last_run = from + length == args.k;
+        run.length = stretch_end - run.from < run_most ? stretch_end - run.from : run_most;
+        run.first = run.from == 0;
+        run.last = run.from + run.length == steps;
         // The next run's weights, fetched ahead in this run's tiles: they come from memory or from
         // L3 once for all rows (1x16 12.0 -> 10.0 ms, 1x128 63 -> 55 ms at roberta-base size).
-        const bool same_panel = from + length < stretch_end;
-        const float* following =
-            args.packed +
-            (same_panel ? panel * args.k + from + length : (panel + 1) * args.k + stretch) * kPanel;
+        const std::size_t end = run.from + run.length;
+        const bool same_panel = end < stretch_end;
+        const float* following = args.packed + (same_panel ? panel : panel + 1) * words +
+                                 (same_panel ? end : stretch) * kPanel;
         Prefetch next;
         if (args.rows >= 2 && (same_panel || panel + 1 < last_panel)) {
           const std::size_t tiles = (args.rows + kTileRows - 1) / kTileRows;
           next.at = reinterpret_cast<const char*>(following);
-          next.lines = (kRun * kPanel * sizeof(float) / 64 + tiles - 1) / tiles;
+          next.lines = (run.length * kPanel * sizeof(float) / 64 + tiles - 1) / tiles;
         }
         for (std::size_t r = 0; r < args.rows; r += kTileRows) {
           const std::size_t rows = args.rows - r < kTileRows ? args.rows - r : kTileRows;
-          with_tile(rows, vecs, [&]<int MR, int NV>() {
-            linear_tile<MR, NV>(args, r, panel, from, length, first_run, last_run, next);
-          });
+          with_tile(rows, vecs,
+                    [&]<int MR, int NV>() { linear_tile<Dot, MR, NV>(args, run, r, to, next); });
           next.at += 64 * next.lines;
         }
-        from += length;
-      } while (from < stretch_end);
+        run.from = end;
+      } while (run.from < stretch_end);
     }
     stretch = stretch_end;
-  } while (stretch < args.k);
+  } while (stretch < steps);
+}
+
+void linear_to(const LinearArgs& args, std::size_t first_panel, std::size_t last_panel,
+               const Result& to) {
+  if (args.type == ComputeType::bfloat16) {
+    linear_panels<Bfloat16Dot>(args, first_panel, last_panel, to);
+  } else if (args.type == ComputeType::int8) {
+    linear_panels<Int8Dot>(args, first_panel, last_panel, to);
+  } else {
+    linear_panels<Float32Dot>(args, first_panel, last_panel, to);
+  }
+}
+
+void linear(const LinearArgs& args, std::size_t first_panel, std::size_t last_panel) {
+  if (args.operand == nullptr) {
+    return linear_to(args, first_panel, last_panel, {args.y, args.y_stride, 0});
+  }
+  // Some columns at a time, so that they are turned into codes while they are in L1 or L2, and no
+  // float32 of theirs goes to memory.
+  const std::size_t most = operand_columns(args.operand_type), panels = most / kPanel;
+  for (std::size_t panel = first_panel; panel < last_panel; panel += panels) {
+    const std::size_t end = panel + panels < last_panel ? panel + panels : last_panel;
+    const std::size_t column = panel * kPanel;
+    const std::size_t last_column = end * kPanel < args.n ? end * kPanel : args.n;
+    linear_to(args, panel, end, {args.y, most, column});
+    to_operand(args.operand_type, args.y, most, args.rows, args.n, column, last_column,
+               args.operand);
+  }
 }
 
 // MR rows of x times NR rows of the weight, each product summed in the lanes of one vector.

@@ -3,6 +3,8 @@
 #include "kernels.h"
 #include "kernels/functions.inl"
 #include "kernels/activate.inl"
+#include "kernels/tile.inl"
+#include "kernels/operand.inl"
 #include "kernels/layer_norm.inl"
 #include "kernels/linear.inl"
 #include "kernels/attention.inl"
@@ -16,6 +18,10 @@ extern const Kernels table;
 const Kernels table = {PYROBERTA_STRING(PYROBERTA_ISA),
                        kPanel,
                        kTileRows,
+                       false,
+                       operand_words,
+                       panel_words,
+                       to_operand,
                        pack,
                        linear,
                        linear_rows,

@@ -77,6 +77,92 @@ inline float largest(Vec a) {
   return _mm_cvtss_f32(s);
 }
 
+// A 4-byte word of an operand or a packed weight holds one float, two bfloat16 (the first of them
+// in the lower half) or four bytes. The next names take a vector's bits as such words.
+//
+// The bfloat16 of the lower and of the upper halves, as floats.
+inline Vec even_bfloat16(Vec words) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(words), 16));
+}
+inline Vec odd_bfloat16(Vec words) {
+  return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(words),
+                                              _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+}
+// The nearest bfloat16, ties to even, as a float. NaN stays NaN.
+inline Vec round_bfloat16(Vec a) {
+  const __m256i bits = _mm256_castps_si256(a), one = _mm256_set1_epi32(1);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), one);
+  const __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+  const Vec is_nan = _mm256_cmp_ps(a, a, _CMP_UNORD_Q);
+  return odd_bfloat16(
+      _mm256_blendv_ps(_mm256_castsi256_ps(up), _mm256_castsi256_ps(quiet), is_nan));
+}
+// kLanes bfloat16, 2 bytes each, rounded so.
+inline void store_bfloat16(void* p, Vec a) {
+  const __m256i upper = _mm256_srli_epi32(_mm256_castps_si256(round_bfloat16(a)), 16);
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packus_epi32(_mm256_castsi256_si128(upper),
+                                                              _mm256_extracti128_si256(upper, 1)));
+}
+// kLanes whole numbers of [-128, 255], their lowest byte each.
+inline void store_bytes(void* p, Vec whole) {
+  const __m256i low = _mm256_and_si256(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(255));
+  const __m128i words =
+      _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+  _mm_storel_epi64(static_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+}
+// int32 lanes as floats.
+inline Vec from_ints(Vec ints) { return _mm256_cvtepi32_ps(_mm256_castps_si256(ints)); }
+
+// Whether the instruction set multiplies pairs of bfloat16: acc + a[0] * b[0] + a[1] * b[1]. Where
+// it does not, even_bfloat16, odd_bfloat16 and fma do it.
+constexpr bool kDotsBfloat16 = false;
+inline Vec dot_bfloat16(Vec, Vec, Vec acc) { return acc; }
+
+// Whether it multiplies four bytes without saturating: then dot_int8 adds, to int32 lanes, the four
+// products of unsigned a (codes plus 128) and signed b. Where it does not, dot_int8 takes two
+// signed 16-bit numbers in each word: of b those that even_bytes and odd_bytes give of its bytes 0
+// and 2, and 1 and 3; of a those that store_codes stores, in the same order. (vpmaddubsw would
+// saturate at 2 * 255 * 127.)
+constexpr bool kDotsInt8 = false;
+inline Vec dot_int8(Vec a, Vec b, Vec acc) {
+  const __m256i products = _mm256_madd_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b));
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(acc), products));
+}
+// kLanes whole numbers of [-127, 127] as dot_int8 takes them: 1 byte each, or 2.
+inline void store_codes(void* p, Vec whole) {
+  const __m256i codes = _mm256_cvtps_epi32(whole);
+  const __m128i words =
+      _mm_packs_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+  _mm_storeu_si128(static_cast<__m128i*>(p),
+                   _mm_shufflehi_epi16(_mm_shufflelo_epi16(words, 0xD8), 0xD8));
+}
+inline Vec even_bytes(Vec words) {
+  const __m256i left = _mm256_slli_epi16(_mm256_castps_si256(words), 8);
+  return _mm256_castsi256_ps(_mm256_srai_epi16(left, 8));
+}
+inline Vec odd_bytes(Vec words) {
+  return _mm256_castsi256_ps(_mm256_srai_epi16(_mm256_castps_si256(words), 8));
+}
+
+// Lane i with its sign turned where bit i of `minus` is set.
+inline Vec flip_signs(Vec a, unsigned minus) {
+  const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i here = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(minus)), bit);
+  const __m256i mask = _mm256_cmpeq_epi32(here, bit);
+  return _mm256_xor_ps(a, _mm256_and_ps(_mm256_castsi256_ps(mask), _mm256_set1_ps(-0.0f)));
+}
+// The Hadamard matrix (Sylvester's, of 1 and -1) times the lanes: butterflies of stride kLanes / 2,
+// then half that, down to 1.
+inline Vec hadamard(Vec a) {
+  const __m256 far = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
+  const __m256 near = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
+  const __m256 next = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1);
+  a = fma(a, far, _mm256_permute2f128_ps(a, a, 1));
+  a = fma(a, near, _mm256_permute_ps(a, 0x4E));
+  return fma(a, next, _mm256_permute_ps(a, 0xB1));
+}
+
 // out[j * out_stride + i] = in[i * in_stride + j] for a square of kLanes.
 inline void transpose(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) {
   __m256 a[8], b[8];

@@ -1,4 +1,5 @@
-// float32 vectors of sixteen lanes, on AVX-512 F, BW, DQ and VL. Names: see vec/avx2.h.
+// float32 vectors of sixteen lanes, on AVX-512 F, BW, DQ and VL, and where the compiler is told
+// that they are there on the dot products of AVX512_BF16 and AVX512_VNNI. Names: see vec/avx2.h.
 #pragma once
 
 #ifndef PYROBERTA_ISA
@@ -49,6 +50,89 @@ inline Vec scale_by_power(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
 
 inline float sum(Vec a) { return _mm512_reduce_add_ps(a); }
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a); }
+
+inline Vec even_bfloat16(Vec words) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(words), 16));
+}
+inline Vec odd_bfloat16(Vec words) {
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(words),
+                                              _mm512_set1_epi32(static_cast<int>(0xffff0000))));
+}
+inline Vec round_bfloat16(Vec a) {
+  const __m512i bits = _mm512_castps_si512(a), one = _mm512_set1_epi32(1);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), one);
+  const __m512i up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+  return odd_bfloat16(_mm512_castsi512_ps(_mm512_mask_mov_epi32(up, is_nan, quiet)));
+}
+inline void store_bfloat16(void* p, Vec a) {
+#ifdef __AVX512BF16__
+  const __m256bh half = _mm512_cvtneps_pbh(a);
+  __builtin_memcpy(p, &half, sizeof half);
+#else
+  const __m512i upper = _mm512_srli_epi32(_mm512_castps_si512(round_bfloat16(a)), 16);
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(upper));
+#endif
+}
+inline void store_bytes(void* p, Vec whole) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(whole)));
+}
+inline Vec from_ints(Vec ints) { return _mm512_cvtepi32_ps(_mm512_castps_si512(ints)); }
+
+#ifdef __AVX512BF16__
+constexpr bool kDotsBfloat16 = true;
+inline Vec dot_bfloat16(Vec a, Vec b, Vec acc) {
+  return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
+}
+#else
+constexpr bool kDotsBfloat16 = false;
+inline Vec dot_bfloat16(Vec, Vec, Vec acc) { return acc; }
+#endif
+
+#ifdef __AVX512VNNI__
+constexpr bool kDotsInt8 = true;
+inline Vec dot_int8(Vec a, Vec b, Vec acc) {
+  return _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(acc), _mm512_castps_si512(a),
+                                                 _mm512_castps_si512(b)));
+}
+inline void store_codes(void* p, Vec whole) { store_bytes(p, add(whole, set(128.0f))); }
+inline Vec even_bytes(Vec words) { return words; }
+inline Vec odd_bytes(Vec words) { return words; }
+#else
+constexpr bool kDotsInt8 = false;
+inline Vec dot_int8(Vec a, Vec b, Vec acc) {
+  const __m512i products = _mm512_madd_epi16(_mm512_castps_si512(a), _mm512_castps_si512(b));
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(acc), products));
+}
+inline void store_codes(void* p, Vec whole) {
+  __m256i codes = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(whole));
+  codes = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(codes, 0xD8), 0xD8);
+  _mm256_storeu_si256(static_cast<__m256i*>(p), codes);
+}
+inline Vec even_bytes(Vec words) {
+  const __m512i left = _mm512_slli_epi16(_mm512_castps_si512(words), 8);
+  return _mm512_castsi512_ps(_mm512_srai_epi16(left, 8));
+}
+inline Vec odd_bytes(Vec words) {
+  return _mm512_castsi512_ps(_mm512_srai_epi16(_mm512_castps_si512(words), 8));
+}
+#endif
+
+inline Vec flip_signs(Vec a, unsigned minus) {
+  return _mm512_mask_xor_ps(a, static_cast<__mmask16>(minus), a, _mm512_set1_ps(-0.0f));
+}
+inline Vec hadamard(Vec a) {
+  // a + its partner where the mask is 0, its partner - a where it is 1.
+  const auto stage = [&](Vec partner, __mmask16 minus) {
+    a = _mm512_mask_sub_ps(_mm512_add_ps(a, partner), minus, partner, a);
+  };
+  stage(_mm512_shuffle_f32x4(a, a, 0x4E), 0xFF00);
+  stage(_mm512_shuffle_f32x4(a, a, 0xB1), 0xF0F0);
+  stage(_mm512_permute_ps(a, 0x4E), 0xCCCC);
+  stage(_mm512_permute_ps(a, 0xB1), 0xAAAA);
+  return a;
+}
 
 inline void transpose(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) {
   __m512 a[16], b[16];

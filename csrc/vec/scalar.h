@@ -7,6 +7,7 @@
 #define PYROBERTA_ISA scalar
 
 #include <cstddef>
+#include <cstdint>
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {
@@ -113,6 +114,101 @@ inline float largest(Vec a) {
     for (std::size_t i = 0; i < half; ++i)
       if (a.lane[i + half] > a.lane[i]) a.lane[i] = a.lane[i + half];
   return a.lane[0];
+}
+
+inline std::uint32_t bits_of(float a) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &a, sizeof bits);
+  return bits;
+}
+inline float from_bits(std::uint32_t bits) {
+  float a;
+  __builtin_memcpy(&a, &bits, sizeof a);
+  return a;
+}
+inline Vec even_bfloat16(Vec words) {
+  return each([&](std::size_t i) { return from_bits(bits_of(words.lane[i]) << 16); });
+}
+inline Vec odd_bfloat16(Vec words) {
+  return each([&](std::size_t i) { return from_bits(bits_of(words.lane[i]) & 0xffff0000u); });
+}
+inline Vec round_bfloat16(Vec a) {
+  return each([&](std::size_t i) {
+    const std::uint32_t bits = bits_of(a.lane[i]);
+    const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    const std::uint32_t up = bits + 0x7fffu + ((bits >> 16) & 1u);
+    return from_bits((is_nan ? bits | 0x400000u : up) & 0xffff0000u);
+  });
+}
+inline void store_bfloat16(void* p, Vec a) {
+  const Vec rounded = round_bfloat16(a);
+  std::uint16_t halves[kLanes];
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    halves[i] = static_cast<std::uint16_t>(bits_of(rounded.lane[i]) >> 16);
+  }
+  __builtin_memcpy(p, halves, sizeof halves);
+}
+// Whole numbers, but for NaN and what an int16 does not hold: those become 0.
+inline int whole_number(float a) {
+  return a >= -32768.0f && a <= 32767.0f ? static_cast<int>(a) : 0;
+}
+inline void store_bytes(void* p, Vec whole) {
+  std::uint8_t bytes[kLanes];
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    bytes[i] = static_cast<std::uint8_t>(whole_number(whole.lane[i]));
+  }
+  __builtin_memcpy(p, bytes, sizeof bytes);
+}
+inline Vec from_ints(Vec ints) {
+  return each([&](std::size_t i) {
+    return static_cast<float>(static_cast<std::int32_t>(bits_of(ints.lane[i])));
+  });
+}
+constexpr bool kDotsBfloat16 = false;
+inline Vec dot_bfloat16(Vec, Vec, Vec acc) { return acc; }
+
+constexpr bool kDotsInt8 = false;
+inline std::int32_t half(float word, int shift) {
+  return static_cast<std::int16_t>(bits_of(word) >> shift);
+}
+inline Vec dot_int8(Vec a, Vec b, Vec acc) {
+  return each([&](std::size_t i) {
+    const std::int32_t products =
+        half(a.lane[i], 0) * half(b.lane[i], 0) + half(a.lane[i], 16) * half(b.lane[i], 16);
+    return from_bits(bits_of(acc.lane[i]) + static_cast<std::uint32_t>(products));
+  });
+}
+inline void store_codes(void* p, Vec whole) {
+  std::int16_t codes[kLanes];
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    const std::size_t place = (i & ~std::size_t{3}) + (i % 4 == 1 ? 2 : i % 4 == 2 ? 1 : i % 4);
+    codes[place] = static_cast<std::int16_t>(whole_number(whole.lane[i]));
+  }
+  __builtin_memcpy(p, codes, sizeof codes);
+}
+inline Vec even_bytes(Vec words) {
+  return each([&](std::size_t i) {
+    const std::uint32_t w = bits_of(words.lane[i]);
+    const int low = static_cast<std::int8_t>(w), high = static_cast<std::int8_t>(w >> 16);
+    return from_bits((static_cast<std::uint32_t>(low) & 0xffffu) | static_cast<std::uint32_t>(high)
+                                                                       << 16);
+  });
+}
+inline Vec odd_bytes(Vec words) {
+  return even_bytes(each([&](std::size_t i) { return from_bits(bits_of(words.lane[i]) >> 8); }));
+}
+
+inline Vec flip_signs(Vec a, unsigned minus) {
+  return each([&](std::size_t i) { return minus >> i & 1u ? -a.lane[i] : a.lane[i]; });
+}
+inline Vec hadamard(Vec a) {
+  for (std::size_t stride = kLanes / 2; stride != 0; stride /= 2) {
+    a = each([&](std::size_t i) {
+      const float partner = a.lane[(i ^ stride) % kLanes];
+      return i & stride ? partner - a.lane[i] : a.lane[i] + partner;
+    });
+  }
+  return a;
 }
 
 inline void transpose(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) {

@@ -11,7 +11,7 @@ import pyroberta
 from pyroberta import kernels as door
 
 
-@pytest.fixture(params=["scalar", "avx2", "avx512", "amx"])
+@pytest.fixture(params=["scalar", "avx2", "avx512", "avx512_bf16", "amx"])
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Models loaded in the test run on this build; skipped by name where it cannot run.
 

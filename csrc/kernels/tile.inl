@@ -1,0 +1,155 @@
+// The register tile that all products share: some rows of an operand times some vectors of a panel.
+//
+// One vector of the weight serves all rows of the tile. Rows stay row-major: with kTileRows of them
+// it is the panel that streams.
+#ifndef PYROBERTA_ISA
+#include "vec/scalar.h"  // so that an editor that opens this file alone can read it
+#endif
+
+#include <cstddef>
+
+#include "kernels.h"
+
+namespace pyroberta::PYROBERTA_ISA {
+namespace {
+
+constexpr std::size_t kPanel = kPanelVecs * kLanes;
+
+// What a tile fetches into L2 while it computes: the weights that the tiles after it will read.
+struct Prefetch {
+  const char* at = nullptr;
+  std::size_t lines = 0;  // of 64 bytes
+};
+
+// acc[i][v] = multiply(a[i], get(b[v]), acc[i][v]) for one word of each row: a [MR; a_stride].
+template <int MR, int NV, class Get, class Multiply>
+__attribute__((always_inline)) inline void multiply_words(const float* a, std::size_t a_stride,
+                                                          const float* b, Vec (&acc)[MR][NV],
+                                                          Get get, Multiply multiply) {
+  Vec row[NV];
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) row[v] = get(load(b + static_cast<std::size_t>(v) * kLanes));
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i) {
+    const Vec ai = set(a[static_cast<std::size_t>(i) * a_stride]);
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[i][v] = multiply(ai, row[v], acc[i][v]);
+  }
+}
+
+// acc += the words [from, to) of each row times those of the panel; `words` of a row to a step,
+// this being number `which` of them.
+template <int MR, int NV, class Get, class Multiply>
+__attribute__((always_inline)) inline void multiply_steps(const float* a, std::size_t a_stride,
+                                                          const float* b, std::size_t from,
+                                                          std::size_t to, std::size_t words,
+                                                          std::size_t which, Vec (&acc)[MR][NV],
+                                                          Get get, Multiply multiply) {
+#pragma GCC unroll 1
+  for (std::size_t s = from; s < to; ++s) {
+    multiply_words(a + s * words + which, a_stride, b + s * kPanel, acc, get, multiply);
+  }
+}
+
+// The same for words that hold two parts. Eight steps of one part, then eight of the other: in one
+// loop GCC spills AVX2's accumulators, which ran at half the speed. `from` is a multiple of 8.
+template <int MR, int NV, class Even, class Odd, class Multiply>
+__attribute__((always_inline)) inline void multiply_parts(const float* a, std::size_t a_stride,
+                                                          const float* b, std::size_t from,
+                                                          std::size_t to, Vec (&acc)[MR][NV],
+                                                          Even even, Odd odd, Multiply multiply) {
+#pragma GCC unroll 1
+  for (std::size_t s = from; s < to; s += 8) {
+    const std::size_t end = s + 8 < to ? s + 8 : to;
+    multiply_steps(a, a_stride, b, s, end, 2, 0, acc, even, multiply);
+    multiply_steps(a, a_stride, b, s, end, 2, 1, acc, odd, multiply);
+  }
+}
+
+inline Vec same(Vec words) { return words; }
+
+// How some steps (kPanel words of the weight each, kWords of each row of the operand) go into the
+// accumulators, for each way of storing numbers.
+struct Float32Dot {
+  static constexpr std::size_t kWords = 1;
+  template <int MR, int NV>
+  __attribute__((always_inline)) static inline void steps(const float* a, std::size_t a_stride,
+                                                          const float* b, std::size_t from,
+                                                          std::size_t to, Vec (&acc)[MR][NV]) {
+    multiply_steps(a, a_stride, b, from, to, 1, 0, acc, same, fma);
+  }
+};
+
+struct Bfloat16Dot {
+  static constexpr std::size_t kWords = kDotsBfloat16 ? 1 : 2;
+  template <int MR, int NV>
+  __attribute__((always_inline)) static inline void steps(const float* a, std::size_t a_stride,
+                                                          const float* b, std::size_t from,
+                                                          std::size_t to, Vec (&acc)[MR][NV]) {
+    if constexpr (kDotsBfloat16) {
+      multiply_steps(a, a_stride, b, from, to, 1, 0, acc, same, dot_bfloat16);
+    } else {
+      multiply_parts(a, a_stride, b, from, to, acc, even_bfloat16, odd_bfloat16, fma);
+    }
+  }
+};
+
+struct Int8Dot {
+  static constexpr std::size_t kWords = kDotsInt8 ? 1 : 2;
+  template <int MR, int NV>
+  __attribute__((always_inline)) static inline void steps(const float* a, std::size_t a_stride,
+                                                          const float* b, std::size_t from,
+                                                          std::size_t to, Vec (&acc)[MR][NV]) {
+    if constexpr (kDotsInt8) {
+      multiply_steps(a, a_stride, b, from, to, 1, 0, acc, same, dot_int8);
+    } else {
+      multiply_parts(a, a_stride, b, from, to, acc, even_bytes, odd_bytes, dot_int8);
+    }
+  }
+};
+
+// acc[i][v] = start[v] + sum over the steps of a[i] * b[v]: the one product that all kernels share,
+// so that its order of additions is one too. a: [MR, steps * Dot::kWords; a_stride]. b: [steps,
+// kPanel]. start: NV vectors, or null for zeros.
+template <class Dot, int MR, int NV>
+__attribute__((always_inline)) inline void tile(const float* a, std::size_t a_stride,
+                                                const float* b, std::size_t steps,
+                                                Vec (&acc)[MR][NV], Prefetch next = {},
+                                                const float* start = nullptr) {
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) {
+      acc[i][v] = start == nullptr ? zero() : load(start + static_cast<std::size_t>(v) * kLanes);
+    }
+  // A few lines every few steps: the queue of misses is short.
+  std::size_t s = 0;
+  constexpr std::size_t kSteps = 8;
+  if (next.lines != 0 && steps >= kSteps) {
+    const std::size_t lines = (next.lines * kSteps + steps - 1) / steps;
+    for (; s + kSteps <= steps; s += kSteps) {
+      for (std::size_t line = 0; line < lines; ++line) {
+        __builtin_prefetch(next.at + 64 * line, 0, 2);
+      }
+      next.at += 64 * lines;
+      Dot::steps(a, a_stride, b, s, s + kSteps, acc);
+    }
+  }
+  Dot::steps(a, a_stride, b, s, steps, acc);
+}
+
+// Calls f<MR, NV>() with MR = rows and NV = vecs, both known only at run time. MR is tried from
+// kTileRows down, NV from kPanelVecs down.
+template <class F, int MR = kTileRows, int NV = kPanelVecs>
+inline void with_tile(std::size_t rows, std::size_t vecs, const F& f) {
+  if (rows < MR) {
+    if constexpr (MR > 1) with_tile<F, MR - 1, NV>(rows, vecs, f);
+  } else if (vecs < NV) {
+    if constexpr (NV > 1) with_tile<F, MR, NV - 1>(rows, vecs, f);
+  } else {
+    f.template operator()<MR, NV>();
+  }
+}
+
+}  // namespace
+}  // namespace pyroberta::PYROBERTA_ISA

@@ -1,0 +1,136 @@
+"""What each compute type rounds the two sides of a product to, in NumPy.
+
+Everything else of a model is float32 in each of them: sums, softmax, layer norms, the residual,
+heads but the language model's. These functions give the values after rounding, so that
+``rounded(type, x) @ rounded_weight(type, w).T`` in float64 is what a kernel approximates; the codes
+of int8 and the bits of bfloat16 are the kernels' own, exactly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# In the order of ComputeType in csrc/kernels.h.
+COMPUTE_TYPES = ("float32", "bfloat16x3", "bfloat16", "int8")
+
+# The columns of an int8 activation that share a scale: kInt8Group in csrc/kernels.h.
+INT8_GROUP = 768
+
+# The signs by which int8 turns 128 columns: kSigns in csrc/kernels/operand.inl.
+_SIGN_BITS = np.array([0xA473F03A, 0x8BAD4CA3, 0x4B49E0E7, 0x4B63D1F0], "<u4")
+SIGNS: Array = 1.0 - 2.0 * np.unpackbits(_SIGN_BITS.view(np.uint8), bitorder="little")
+
+
+def head_type(compute_type: str) -> str:
+    """What a language-model head is computed in: its own type of products.
+
+    int8 gives logits a hundred times the error of bfloat16's for half its bytes, read once a call,
+    so that head stays in bfloat16. bfloat16x3 multiplies by the float32 table as it is mapped.
+    """
+    return {"int8": "bfloat16", "bfloat16x3": "float32"}.get(compute_type, compute_type)
+
+
+def round_bfloat16(x: Array) -> Array:
+    """The nearest bfloat16, ties to even, as float32: 8 significant bits."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    up = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    nan = (bits | np.uint32(0x400000)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), nan, up).view(np.float32)
+
+
+def round_split(x: Array) -> Array:
+    """The sum of two bfloat16 nearest to ``x``: high, then low of what is left; 16 bits."""
+    x = np.ascontiguousarray(x, np.float32)
+    high = round_bfloat16(x)
+    with np.errstate(invalid="ignore"):
+        return high + round_bfloat16(x - high)
+
+
+def rotation_width(k: int) -> int:
+    """The columns of K that int8 turns together: the largest power of two up to 128 that divides."""
+    return next((width for width in (128, 64, 32, 16) if k % width == 0), 1)
+
+
+def rotate(x: Array) -> Array:
+    """``x [rows, k]`` turned, in ``rotation_width(k)`` columns at a time: ``H (s x)``.
+
+    ``s`` are fixed signs and ``H`` is Sylvester's Hadamard matrix of 1 and -1 (``H H = width I``),
+    applied by butterflies from the widest stride to the narrowest, as the kernels do. One large value
+    is spread over all columns, so that it does not take the codes of the others; on the real model
+    of the tests that divides int8's error by 2.6 (Ashkboos et al. 2024, arXiv:2404.00456).
+    """
+    rows, k = x.shape
+    width = rotation_width(k)
+    if width == 1:
+        return x
+    y = x.reshape(rows, -1, width) * SIGNS[:width].astype(x.dtype)
+    stride = width // 2
+    while stride:
+        pairs = y.reshape(rows, -1, 2, stride)
+        y = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2)
+        stride //= 2
+    return y.reshape(rows, k)
+
+
+def _codes(turned: Array) -> tuple[Array, Array]:
+    """Symmetric codes in [-127, 127] of each row, and its scale ``[rows, 1]``."""
+    most = np.abs(turned).max(axis=1, keepdims=True, initial=0)
+    most = np.where(np.isfinite(turned).all(axis=1, keepdims=True), most, np.float32(np.nan))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        inverse = np.where(most > 0, np.float32(127) / most, np.float32(0))
+        codes = np.clip(np.rint(turned * inverse), -127, 127)
+    return codes, most / np.float32(127)
+
+
+def quantise_rows(x: Array) -> tuple[Array, Array]:
+    """int8 activations ``[rows, k]``: codes of the turned rows, a scale for each group of columns.
+
+    Groups are of ``INT8_GROUP`` columns, the last one may be narrower. NaN or an infinity makes its
+    group's scale NaN.
+
+    Returns:
+        Codes ``[rows, k]`` as float32, and scales ``[rows, groups]``.
+    """
+    turned = rotate(np.ascontiguousarray(x, np.float32))
+    parts = [_codes(turned[:, at : at + INT8_GROUP]) for at in range(0, x.shape[1], INT8_GROUP)]
+    codes = np.concatenate([np.empty((len(x), 0), np.float32), *(c for c, _ in parts)], axis=1)
+    scales = np.concatenate([np.empty((len(x), 0), np.float32), *(s for _, s in parts)], axis=1)
+    return codes, scales
+
+
+def quantise_columns(weight: Array) -> tuple[Array, Array]:
+    """int8 weights ``[n, k]``: codes of the turned rows, one scale for each output.
+
+    Returns:
+        Codes ``[n, k]`` as float32, and scales ``[n]``, ``H``'s width divided out:
+        ``weight x ~ scales * (codes @ turned x)``.
+    """
+    codes, scales = _codes(rotate(np.ascontiguousarray(weight, np.float32)))
+    return codes, scales[:, 0] / np.float32(rotation_width(weight.shape[1]))
+
+
+def rounded(compute_type: str, x: Array) -> Array:
+    """``x [rows, k]`` as the left side of a product has it, in the dtype of ``x``; int8's turned."""
+    if compute_type == "bfloat16":
+        y = round_bfloat16(x)
+    elif compute_type == "bfloat16x3":
+        y = round_split(x)
+    elif compute_type == "int8":
+        codes, scales = quantise_rows(x)
+        y = codes.astype(x.dtype) * np.repeat(scales, INT8_GROUP, axis=1)[:, : x.shape[1]]
+    else:
+        return x
+    return y.astype(x.dtype, copy=False)
+
+
+def rounded_weight(compute_type: str, weight: Array) -> Array:
+    """``weight [n, k]`` as a product has it, in its own dtype; int8's turned."""
+    if compute_type != "int8":
+        return rounded(compute_type, weight)
+    codes, scales = quantise_columns(weight)
+    return (codes.astype(weight.dtype) * scales[:, None]).astype(weight.dtype, copy=False)
