@@ -48,11 +48,12 @@ def round_split(x: Array) -> Array:
     x = np.ascontiguousarray(x, np.float32)
     high = round_bfloat16(x)
     with np.errstate(invalid="ignore"):
-        return high + round_bfloat16(x - high)
+        split: Array = high + round_bfloat16(x - high)
+    return split
 
 
 def rotation_width(k: int) -> int:
-    """The columns of K that int8 turns together: the largest power of two up to 128 that divides."""
+    """The columns of K that int8 turns together: the largest of 128, 64, 32, 16 that divides K."""
     return next((width for width in (128, 64, 32, 16) if k % width == 0), 1)
 
 
@@ -60,21 +61,22 @@ def rotate(x: Array) -> Array:
     """``x [rows, k]`` turned, in ``rotation_width(k)`` columns at a time: ``H (s x)``.
 
     ``s`` are fixed signs and ``H`` is Sylvester's Hadamard matrix of 1 and -1 (``H H = width I``),
-    applied by butterflies from the widest stride to the narrowest, as the kernels do. One large value
-    is spread over all columns, so that it does not take the codes of the others; on the real model
-    of the tests that divides int8's error by 2.6 (Ashkboos et al. 2024, arXiv:2404.00456).
+    applied by butterflies from the widest stride to the narrowest, as the kernels do. One large
+    value is spread over all columns, so that it does not take the codes of the others; on the real
+    model of the tests that divides int8's error by 2.6 (Ashkboos et al. 2024, arXiv:2404.00456).
     """
     rows, k = x.shape
     width = rotation_width(k)
     if width == 1:
         return x
-    y = x.reshape(rows, -1, width) * SIGNS[:width].astype(x.dtype)
+    y: Array = x.reshape(rows, -1, width) * SIGNS[:width].astype(x.dtype)
     stride = width // 2
     while stride:
         pairs = y.reshape(rows, -1, 2, stride)
         y = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2)
         stride //= 2
-    return y.reshape(rows, k)
+    turned: Array = y.reshape(rows, k)
+    return turned
 
 
 def _codes(turned: Array) -> tuple[Array, Array]:
@@ -115,7 +117,7 @@ def quantise_columns(weight: Array) -> tuple[Array, Array]:
 
 
 def rounded(compute_type: str, x: Array) -> Array:
-    """``x [rows, k]`` as the left side of a product has it, in the dtype of ``x``; int8's turned."""
+    """``x [rows, k]`` as a product's left side, in the dtype of ``x``; int8's is turned."""
     if compute_type == "bfloat16":
         y = round_bfloat16(x)
     elif compute_type == "bfloat16x3":
