@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -13,7 +15,8 @@
 namespace pyroberta {
 
 Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::size_t intermediate,
-             std::size_t num_heads, Activation f, float epsilon, bool cross)
+             std::size_t num_heads, Activation f, float epsilon, bool cross, const float* memory,
+             std::size_t words)
     : kernels(k),
       hidden(hidden_size),
       intermediate_size(intermediate),
@@ -54,8 +57,15 @@ Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::s
     }
     return at;
   };
-  weights_ = Buffer(layout(nullptr));
-  layout(weights_.data());
+  words_ = layout(nullptr);
+  if (memory == nullptr) {
+    weights_ = Buffer(words_);
+  } else if (words != words_) {
+    throw std::invalid_argument("memory must be " + std::to_string(words_ * sizeof(float)) +
+                                " bytes, not " + std::to_string(words * sizeof(float)));
+  }
+  memory_ = memory == nullptr ? weights_.data() : const_cast<float*>(memory);
+  layout(memory_);
 }
 
 namespace {

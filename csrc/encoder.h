@@ -14,8 +14,8 @@ namespace pyroberta {
 struct Linear {
   ComputeType type = ComputeType::float32;
   std::size_t n = 0, k = 0;
-  float* packed = nullptr;
-  float* bias = nullptr;  // [n]
+  float* packed = nullptr;  // not to be written where the block does not own its memory
+  float* bias = nullptr;    // [n]
 };
 
 struct LayerNorm {
@@ -23,11 +23,18 @@ struct LayerNorm {
   float* beta = nullptr;   // [hidden]
 };
 
-// The weights of one block, all in one buffer of its own.
+// The weights of one block, all in one stretch of memory: its own, or one that outlives it.
 class Block {
  public:
+  // memory: what another block's memory() held, `words` floats of it aligned to 64 bytes and never
+  // written; or null for memory of its own, to be filled. Throws std::invalid_argument where a
+  // block of these sizes has not `words`.
   Block(const Kernels& kernels, ComputeType type, std::size_t hidden, std::size_t intermediate_size,
-        std::size_t heads, Activation activation, float eps, bool has_cross);
+        std::size_t heads, Activation activation, float eps, bool has_cross,
+        const float* memory = nullptr, std::size_t words = 0);
+  const float* memory() const { return memory_; }
+  std::size_t words() const { return words_; }
+  bool owns_memory() const { return weights_.size() != 0; }
 
   const Kernels& kernels;
   const std::size_t hidden, intermediate_size, heads;
@@ -42,6 +49,8 @@ class Block {
 
  private:
   Buffer weights_;
+  float* memory_ = nullptr;
+  std::size_t words_ = 0;
 };
 
 // Tokens of row r of the batch are x[offsets[r]] to x[offsets[r + 1]].

@@ -79,6 +79,10 @@ class Encoder:
             kernels.block(config, BlockTensors(source, n), cross) for n in range(config.num_blocks)
         ]
 
+    def packed(self) -> dict[str, Array]:
+        """Each block as the kernels use it, for a packed file."""
+        return {f"encoder.layer.{n}": block.memory() for n, block in enumerate(self._blocks)}
+
     def cross_key_values(self, encoder_x: Array) -> list[Array]:
         """Each block's keys and values of an encoder's output ``[total, hidden]``."""
         return [block.cross_key_values(encoder_x) for block in self._blocks]

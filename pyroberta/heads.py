@@ -20,7 +20,7 @@ from .reference import Dropout
 Array = NDArray[Any]
 Shapes = dict[str, tuple[int, ...]]
 
-_DECODER = "lm_head.decoder.weight"
+_DENSE, _DECODER = "lm_head.dense.weight", "lm_head.decoder.weight"
 
 
 def _linear_shapes(name: str, n: int, k: int) -> Shapes:
@@ -72,15 +72,20 @@ class LMHead:
     def __init__(
         self, config: RobertaConfig, source: Source, kernels: Kernels, words: Table
     ) -> None:
-        self._dense = kernels.head_linear(
-            source.table("lm_head.dense.weight"), source.read("lm_head.dense.bias", kernels.dtype)
-        )
+        bias = source.read("lm_head.dense.bias", kernels.dtype)
+        self._dense = kernels.head_linear(source.table(_DENSE), bias, source.packed(_DENSE))
         self._gamma = source.read("lm_head.layer_norm.weight", kernels.dtype)
         self._beta = source.read("lm_head.layer_norm.bias", kernels.dtype)
         self._eps = config.layer_norm_epsilon
         if _DECODER in source.names():
             words = source.table(_DECODER)
-        self._words = kernels.head_linear(words, source.read("lm_head.bias", kernels.dtype))
+        bias = source.read("lm_head.bias", kernels.dtype)
+        self._words = kernels.head_linear(words, bias, source.packed(_DECODER))
+
+    def packed(self) -> dict[str, Array]:
+        """The packed weights, for a packed file."""
+        memory = {_DENSE: self._dense.memory, _DECODER: self._words.memory}
+        return {name: array for name, array in memory.items() if array is not None}
 
     @staticmethod
     def shapes(config: RobertaConfig, names: set[str] | None = None) -> Shapes:

@@ -6,6 +6,7 @@ The rest of the package sees their common face and never asks which one it has.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -73,10 +74,11 @@ class Kernels(Protocol):
     def linear_rows(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """See ``reference.linear_rows``."""
 
-    def head_linear(self, weight: Table, bias: Array) -> HeadLinear:
+    def head_linear(self, weight: Table, bias: Array, packed: Array | None) -> HeadLinear:
         """A layer of the language-model head, in ``compute_types.head_type``.
 
-        The table is multiplied where it stands for float32, and laid out anew for other types.
+        The table is multiplied where it stands for float32. For other types it is laid out anew,
+        or ``packed``, from a packed file, is used.
         """
 
     def activate(self, activation: str, x: Array) -> Array:
@@ -86,8 +88,21 @@ class Kernels(Protocol):
         """See ``reference.layer_norm``; with no residual."""
 
 
-# ``x [rows, k]`` to ``x weight^T + bias``.
-HeadLinear = Callable[[Array], Array]
+@dataclasses.dataclass(frozen=True)
+class HeadLinear:
+    """A layer of the language-model head: ``x [rows, k]`` to ``x weight^T + bias``.
+
+    Attributes:
+        call: computes it.
+        memory: the packed weight's bytes, where it is packed.
+    """
+
+    call: Callable[[Array], Array]
+    memory: Array | None = None
+
+    def __call__(self, x: Array) -> Array:
+        return self.call(x)
+
 
 # The linear layers of a block: each is one or more of the file's, one below the other.
 _LINEARS = {
@@ -125,6 +140,10 @@ class BlockTensors:
         """``part`` ("weight" or "bias") of some layers, one below the other."""
         parts = [self.read(f"{name}.{part}", dtype) for name in names]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def packed(self) -> Array | None:
+        """The whole block as the kernels use it, from a packed file."""
+        return self._source.packed(self._prefix.removesuffix("."))
 
     def in_files(self, names: tuple[str, ...]) -> list[tuple[str, int, int]] | None:
         """Where the weights of some layers stand: file, offset and rows; if all are float32."""
@@ -206,7 +225,7 @@ class ReferenceKernels:
     def linear_rows(self, x: Array, weight: Array, bias: Array | None) -> Array:
         return reference.linear_rows(x, weight, bias)
 
-    def head_linear(self, weight: Table, bias: Array) -> HeadLinear:
+    def head_linear(self, weight: Table, bias: Array, packed: Array | None) -> HeadLinear:
         rounding, rows = head_type(self.compute_type), len(bias)
 
         def call(x: Array) -> Array:
@@ -219,7 +238,7 @@ class ReferenceKernels:
                 y[:, at:end] = reference.linear(x, part, bias[at:end], 0, rounding)
             return y
 
-        return call
+        return HeadLinear(call)
 
     def activate(self, activation: str, x: Array) -> Array:
         return reference.activate(_index(activation), x)
@@ -242,6 +261,7 @@ class NativeKernels:
         self._workspaces = self._core.Workspaces()
 
     def block(self, config: RobertaConfig, tensors: BlockTensors, cross: bool) -> Any:
+        packed = tensors.packed()
         block = self._core.Block(
             self._kernels,
             config.hidden_size,
@@ -251,7 +271,10 @@ class NativeKernels:
             config.layer_norm_epsilon,
             cross,
             self._type,
+            packed,
         )
+        if packed is not None:
+            return block
         linears, norms = _layers(cross)
         for field, names in linears.items():
             bias = tensors.joined(names, "bias", self.dtype)
@@ -326,19 +349,28 @@ class NativeKernels:
         y: Array = self._kernels.linear_rows(x, weight, bias)
         return y
 
-    def head_linear(self, weight: Table, bias: Array) -> HeadLinear:
+    def head_linear(self, weight: Table, bias: Array, packed: Array | None) -> HeadLinear:
         compute_type = head_type(self.compute_type)
         if compute_type == "float32":
-            return lambda x: self.linear_rows(x, weight.array(), bias)
-        packed = self._core.Packed(
-            self._kernels, weight.rows(slice(None)), COMPUTE_TYPES.index(compute_type)
-        )
+            return HeadLinear(lambda x: self.linear_rows(x, weight.array(), bias))
+        index = COMPUTE_TYPES.index(compute_type)
+        if packed is None:
+            matrix = self._core.Packed(self._kernels, weight.rows(slice(None)), index)
+        else:
+            matrix = self._core.Packed(self._kernels, packed, *weight.shape, index)
 
         def call(x: Array) -> Array:
-            y: Array = self._kernels.linear(x, packed, bias, 0)
+            y: Array = self._kernels.linear(x, matrix, bias, 0)
             return y
 
-        return call
+        return HeadLinear(call, matrix.memory())
+
+    @property
+    def family(self) -> str:
+        """The layout of packed weights: equal ones can read each other's packed files."""
+        whole = self.compute_type == "bfloat16x3" and not self._kernels.has_bfloat16x3
+        compute_type = "float32" if whole else self.compute_type
+        return f"{compute_type} in panels of {self._kernels.panel}"
 
     def activate(self, activation: str, x: Array) -> Array:
         y: Array = self._kernels.activate(_index(activation), x)

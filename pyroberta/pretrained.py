@@ -10,13 +10,22 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checkpoint import FileSource, RandomSource, Source, save_checkpoint
+from .checkpoint import (
+    FileSource,
+    PackedSource,
+    RandomSource,
+    Source,
+    is_packed,
+    save_checkpoint,
+    save_packed,
+)
 from .config import RobertaConfig
 from .embeddings import Embeddings, embeddings_shapes
 from .encoder import Encoder, EncoderResult, encoder_shapes
 from .errors import ConfigError, InputError
+from .heads import LMHead
 from .inputs import Ragged, read_batch, read_head_mask
-from .kernels import Kernels, ReferenceKernels, choose_kernels
+from .kernels import Kernels, NativeKernels, ReferenceKernels, choose_kernels
 from .outputs import ModelOutput
 from .reference import Dropout
 
@@ -75,24 +84,25 @@ class Model(Generic[Output]):
         cls: type[Self],
         path: str | os.PathLike[str],
         *,
-        compute_type: str = "float32",
+        compute_type: str | None = None,
         backend: str = "native",
         add_pooling_layer: bool | None = None,
         memory_map: bool = True,
         **config_overrides: Any,
     ) -> Self:
-        """Load a checkpoint's folder as Hugging Face writes it.
+        """Load a checkpoint's folder as Hugging Face writes it, or a packed one.
 
         Args:
-            path: holds ``config.json`` and ``model.safetensors`` (or its shards and their index).
+            path: holds ``config.json`` and ``model.safetensors`` (or its shards and their index),
+                or what ``save_packed`` wrote.
             compute_type: what the products round to: ``"float32"``, ``"bfloat16x3"``,
                 ``"bfloat16"`` or ``"int8"`` (see ``compute_types.py``), or ``"float64"`` on the
-                reference backend.
+                reference backend. ``None``: ``"float32"``, or what a packed file was packed for.
             backend: ``"native"`` or ``"reference"`` (the same graph over NumPy).
             add_pooling_layer: for ``RobertaModel``: ``None`` as the file has it, ``True``
                 demands a pooler, ``False`` leaves it out.
-            memory_map: keep word and position tables in the mapped file; ``False`` reads them,
-                which survives a file that is cut while it is in use.
+            memory_map: keep word and position tables, and packed weights, in the mapped file;
+                ``False`` reads them, which survives a file that is cut while it is in use.
             **config_overrides: fields of ``RobertaConfig`` to set.
 
         Raises:
@@ -101,8 +111,7 @@ class Model(Generic[Output]):
             CheckpointError: a tensor is missing, extra or misshapen, or a file is broken.
         """
         config = RobertaConfig.from_pretrained(path, **config_overrides)
-        kernels = choose_kernels(backend, compute_type)
-        source = FileSource(path, memory_map=memory_map)
+        source, kernels = _open(path, compute_type, backend, memory_map)
         shapes = cls._shapes(config, source.names(), add_pooling_layer)
         source.check(shapes, cross_attention=config.use_cross_attention)
         source.keep(shapes)
@@ -143,9 +152,30 @@ class Model(Generic[Output]):
         }
         if "lm_head.decoder.weight" in tensors:  # an untied decoder has its own name for the bias
             tensors["lm_head.decoder.bias"] = tensors["lm_head.bias"]
+        save_checkpoint(path, self._config_json(), tensors)
+
+    def save_packed(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights as this model's kernels use them, and ``config.json``.
+
+        ``from_pretrained`` then maps them and uses them where they are: nothing is converted, and
+        processes share the memory. One file serves every CPU whose kernels have the same layout.
+
+        Raises:
+            InputError: a model on the reference backend, or one that was packed itself.
+        """
+        kernels = self._parts.kernels
+        if not isinstance(kernels, NativeKernels):
+            raise InputError(f"backend must be 'native' to pack a model, not {self.backend!r}")
+        if isinstance(self._source, PackedSource):
+            raise InputError("model must come from a checkpoint, not from a packed file")
+        packed = self._parts.encoder.packed()
+        if isinstance(self._parts.head, LMHead):
+            packed |= self._parts.head.packed()
+        save_packed(path, self._config_json(), self._source, packed, kernels)
+
+    def _config_json(self) -> dict[str, Any]:
         config = self.config.to_hf() | {"architectures": [type(self).__name__], **self._saved_keys}
-        config["torch_dtype"] = "float32"
-        save_checkpoint(path, config, tensors)
+        return config | {"torch_dtype": "float32"}
 
     @classmethod
     def _shapes(
@@ -322,6 +352,24 @@ class Encoded:
             "hidden_states": None if hidden is None else tuple(map(self.ragged.scatter, hidden)),
             "attentions": attentions and tuple(scatter(a, heads) for a in attentions),
         }
+
+
+def _open(
+    path: str | os.PathLike[str], compute_type: str | None, backend: str, memory_map: bool
+) -> tuple[FileSource, Kernels]:
+    """The tensors of a folder, packed or not, and the kernels to compute with."""
+    if not is_packed(path):
+        kernels = choose_kernels(backend, "float32" if compute_type is None else compute_type)
+        return FileSource(path, memory_map=memory_map), kernels
+    source = PackedSource(path, memory_map=memory_map)
+    kernels = choose_kernels(backend, compute_type or source.compute_type)
+    if not isinstance(kernels, NativeKernels):
+        raise ConfigError(
+            f"backend must be 'native', compiled, for the packed file in {path}, "
+            f"not {kernels.backend!r}"
+        )
+    source.check_family(kernels.family, kernels.compute_type)
+    return source, kernels
 
 
 def pick(name: str, asked: bool | None, default: bool) -> bool:

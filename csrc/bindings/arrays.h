@@ -72,6 +72,24 @@ inline ComputeType compute_type_at(int index) {
   return static_cast<ComputeType>(index);
 }
 
+using ByteArray = py::array_t<std::uint8_t, py::array::c_style>;
+
+// The floats of a packed weight in memory that somebody else keeps.
+inline const float* aligned_words(const ByteArray& memory) {
+  if (reinterpret_cast<std::uintptr_t>(memory.data()) % 64 != 0) {
+    throw py::value_error("memory must be aligned to 64 bytes");
+  }
+  return reinterpret_cast<const float*>(memory.data());
+}
+
+// A read-only view of `words` floats that `owner` keeps.
+inline ByteArray view_words(const float* data, std::size_t words, const py::object& owner) {
+  ByteArray view({static_cast<py::ssize_t>(words * sizeof(float))},
+                 reinterpret_cast<const std::uint8_t*>(data), owner);
+  py::detail::array_proxy(view.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  return view;
+}
+
 inline const float* data_or_null(const std::optional<FloatArray>& a) {
   return a.has_value() ? a->data() : nullptr;
 }

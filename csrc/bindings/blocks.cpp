@@ -13,8 +13,13 @@
 namespace pyroberta {
 namespace {
 
+void require_own_memory(const Block& block) {
+  if (!block.owns_memory()) throw py::value_error("block must own its memory to be written");
+}
+
 // The layer called `name`, its bias set.
 Linear& layer_with_bias(Block& block, const std::string& name, const FloatArray& bias) {
+  require_own_memory(block);
   Linear* linear = name == "query_key_value"    ? &block.query_key_value
                    : name == "attention_output" ? &block.attention_output
                    : name == "intermediate"     ? &block.intermediate
@@ -92,6 +97,7 @@ void read_linear(Block& block, const std::string& name,
 
 void set_norm(Block& block, const std::string& name, const FloatArray& gamma,
               const FloatArray& beta) {
+  require_own_memory(block);
   LayerNorm* norm = name == "attention_norm" ? &block.attention_norm
                     : name == "output_norm"  ? &block.output_norm
                     : name == "cross_norm"   ? &block.cross_norm
@@ -263,19 +269,26 @@ py::tuple run_blocks_(const std::vector<const Block*>& blocks, const FloatArray&
 }  // namespace
 
 void bind_blocks(py::module_& m) {
-  py::class_<Block>(m, "Block")
-      .def(py::init([](const Kernels& kernels, std::size_t hidden, std::size_t intermediate_size,
+  const auto make = [](const Kernels& kernels, std::size_t hidden, std::size_t intermediate_size,
                        std::size_t heads, int activation, float eps, bool has_cross,
-                       int compute_type) {
-             if (hidden == 0 || heads == 0 || hidden % heads != 0) {
-               throw py::value_error("hidden must be a multiple of heads");
-             }
-             return std::make_unique<Block>(kernels, compute_type_at(compute_type), hidden,
-                                            intermediate_size, heads, activation_at(activation),
-                                            eps, has_cross);
-           }),
-           "kernels"_a, "hidden"_a, "intermediate_size"_a, "heads"_a, "activation"_a, "eps"_a,
-           "has_cross"_a = false, "compute_type"_a = 0)
+                       int compute_type, const std::optional<ByteArray>& memory) {
+    if (hidden == 0 || heads == 0 || hidden % heads != 0) {
+      throw py::value_error("hidden must be a multiple of heads");
+    }
+    return std::make_unique<Block>(kernels, compute_type_at(compute_type), hidden,
+                                   intermediate_size, heads, activation_at(activation), eps,
+                                   has_cross, memory ? aligned_words(*memory) : nullptr,
+                                   memory ? size(memory->nbytes()) / sizeof(float) : 0);
+  };
+  py::class_<Block>(m, "Block")
+      .def(py::init(make), "kernels"_a, "hidden"_a, "intermediate_size"_a, "heads"_a,
+           "activation"_a, "eps"_a, "has_cross"_a = false, "compute_type"_a = 0,
+           "memory"_a.noconvert() = py::none(), py::keep_alive<1, 10>())
+      .def("memory",
+           [](const py::object& self) {
+             const Block& block = self.cast<const Block&>();
+             return view_words(block.memory(), block.words(), self);
+           })
       .def("cross_key_values", &cross_key_values, "x"_a.noconvert())
       .def("set_linear", &set_linear, "name"_a, "weight"_a.noconvert(), "bias"_a.noconvert())
       .def("read_linear", &read_linear, "name"_a, "places"_a, "bias"_a.noconvert())

@@ -10,7 +10,7 @@
 namespace pyroberta {
 namespace {
 
-// A weight laid out for one build of the kernels.
+// A weight laid out for one build of the kernels: packed here, or where somebody else keeps it.
 class Packed {
  public:
   Packed(const Kernels& kernels, const FloatArray& weight, int compute_type)
@@ -18,28 +18,41 @@ class Packed {
     require_shape("weight", weight, {-1, -1});
     n = weight.shape(0);
     k = weight.shape(1);
-    buffer_ = Buffer(packed_size(kernels, type, size(n), size(k)));
+    buffer_ = Buffer(words());
+    data_ = buffer_.data();
     py::gil_scoped_release unlocked;
     pack(kernels, type, weight.data(), size(n), size(k), buffer_.data());
   }
+  Packed(const Kernels& kernels, const ByteArray& memory, py::ssize_t rows, py::ssize_t columns,
+         int compute_type)
+      : type(type_of_build(kernels, compute_type_at(compute_type))),
+        n(rows),
+        k(columns),
+        kernels_(kernels) {
+    if (n < 0 || k < 0) throw py::value_error("n and k must be at least 0");
+    require_shape("memory", memory, {static_cast<py::ssize_t>(words() * sizeof(float))});
+    data_ = aligned_words(memory);
+  }
 
+  std::size_t words() const { return packed_size(kernels_, type, size(n), size(k)); }
   // The layout itself, [panels, rows, panel] words, for the test that draws it.
   FloatArray layout() const {
     const py::ssize_t panel = static_cast<py::ssize_t>(kernels_.panel);
     const std::size_t words = kernels_.panel_words(type, size(k));
     FloatArray copy(
         Shape{(n + panel - 1) / panel, static_cast<py::ssize_t>(words / kernels_.panel), panel});
-    std::memcpy(copy.mutable_data(), buffer_.data(), size(copy.nbytes()));
+    std::memcpy(copy.mutable_data(), data_, size(copy.nbytes()));
     return copy;
   }
 
-  const float* data() const { return buffer_.data(); }
+  const float* data() const { return data_; }
   const ComputeType type;
   py::ssize_t n, k;
 
  private:
   const Kernels& kernels_;
   Buffer buffer_;
+  const float* data_;
 };
 
 FloatArray to_operand_(const Kernels& kernels, int compute_type, const FloatArray& x) {
@@ -216,6 +229,7 @@ void bind_kernels(py::module_& m) {
       .def_readonly("isa", &Kernels::isa)
       .def_readonly("panel", &Kernels::panel)
       .def_readonly("tile_rows", &Kernels::tile_rows)
+      .def_readonly("has_bfloat16x3", &Kernels::has_bfloat16x3)
       .def("to_operand", &to_operand_, "compute_type"_a, "x"_a.noconvert())
       .def("linear_operand", &linear_operand_, "x"_a.noconvert(), "weight"_a, "bias"_a.noconvert(),
            "activation"_a)
@@ -247,6 +261,13 @@ void bind_kernels(py::module_& m) {
   py::class_<Packed>(m, "Packed")
       .def(py::init<const Kernels&, const FloatArray&, int>(), "kernels"_a, "weight"_a.noconvert(),
            "compute_type"_a = 0)
+      .def(py::init<const Kernels&, const ByteArray&, py::ssize_t, py::ssize_t, int>(), "kernels"_a,
+           "memory"_a.noconvert(), "n"_a, "k"_a, "compute_type"_a, py::keep_alive<1, 3>())
+      .def("memory",
+           [](const py::object& self) {
+             const Packed& packed = self.cast<const Packed&>();
+             return view_words(packed.data(), packed.words(), self);
+           })
       .def_readonly("n", &Packed::n)
       .def_readonly("k", &Packed::k)
       .def("layout", &Packed::layout);

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from .packed import PACKED_FILE, PackedSource, is_packed, save_packed
 from .reader import Checkpoint, Tensor, open_checkpoint
 from .source import FileSource, RandomSource, Source, Table
 from .writer import save_checkpoint
 
 __all__ = [
+    "PACKED_FILE",
     "Checkpoint",
     "FileSource",
+    "PackedSource",
     "RandomSource",
     "Source",
     "Table",
     "Tensor",
+    "is_packed",
     "open_checkpoint",
     "save_checkpoint",
+    "save_packed",
 ]

@@ -63,7 +63,12 @@ class Tensor:
     def read_stored(self) -> Array:
         """The bits as they are stored, read into a new array; raises as ``read``."""
         raw = np.empty(self.shape, self._stored())
-        view = raw.reshape(-1).view(np.uint8).data
+        self.read_into(raw.reshape(-1).view(np.uint8))
+        return raw
+
+    def read_into(self, out: Array) -> None:
+        """Fill ``out`` (uint8 ``[size]``) with the tensor's bytes; raises as ``read``."""
+        view = out.data
         with self.file.open("rb", buffering=0) as file:
             file.seek(self.offset)
             done = 0
@@ -75,7 +80,6 @@ class Tensor:
                         f"at {self.offset}, not {done}: it was cut"
                     )
                 done += count
-        return raw
 
     def map(self) -> Array:
         """A read-only view of the mapped file, the bits as they are stored (see ``widen``).
@@ -127,7 +131,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if not folder.is_dir():
         raise FileNotFoundError(f"path must be a checkpoint's folder, not {str(path)!r}")
     if (folder / _SINGLE).exists():
-        return Checkpoint(folder, _read_header(folder / _SINGLE))
+        return Checkpoint(folder, read_header(folder / _SINGLE))
     if (folder / _INDEX).exists():
         return Checkpoint(folder, _read_index(folder))
     others = sorted(p.name for p in folder.glob("*.bin"))
@@ -156,7 +160,7 @@ def _read_index(folder: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"{file} must name shards that stand beside it, not {shard!r}")
         if not os.path.exists(folder / shard):  # False too where the name is no file name at all
             raise CheckpointError(f"{file} must name shards that exist, not {shard!r}")
-        headers[shard] = _read_header(folder / shard)
+        headers[shard] = read_header(folder / shard)
     tensors: dict[str, Tensor] = {}
     for name, shard in shards.items():
         if name not in headers[shard]:
@@ -171,7 +175,7 @@ def _read_index(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_header(file: Path) -> dict[str, Tensor]:
+def read_header(file: Path) -> dict[str, Tensor]:
     """What the header of one file says, once the safetensors library has found it sound."""
     if not file.is_file():
         raise CheckpointError(f"{file} must be a regular file")

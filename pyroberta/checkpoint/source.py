@@ -33,6 +33,11 @@ class Table:
         self._bits = (raw, stored)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """``(rows, cols)``."""
+        return self._bits[0].shape
+
+    @property
     def is_float32(self) -> bool:
         """Whether ``array`` costs nothing."""
         return self._bits[1] == "F32"
@@ -67,6 +72,9 @@ class Source(Protocol):
 
     def locate(self, name: str) -> Tensor | None:
         """Where a tensor stands in a file, if it does."""
+
+    def packed(self, name: str) -> Array | None:
+        """The bytes of a packed tensor, aligned to 64 and not to be written; see ``packed.py``."""
 
 
 class FileSource:
@@ -104,6 +112,9 @@ class FileSource:
 
     def locate(self, name: str) -> Tensor | None:
         return self._tensors[name]
+
+    def packed(self, name: str) -> Array | None:
+        return None
 
 
 class RandomSource:
@@ -146,4 +157,7 @@ class RandomSource:
         return Table(self.read(name))
 
     def locate(self, name: str) -> Tensor | None:
+        return None
+
+    def packed(self, name: str) -> Array | None:
         return None

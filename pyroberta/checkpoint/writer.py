@@ -27,7 +27,12 @@ def save_checkpoint(
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     save_file(arrays, str(partial), metadata={"format": "pt"})
     os.replace(partial, weights)
-    file = folder / "config.json"
+    write_config(folder, config)
+
+
+def write_config(path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+    """Write ``config.json`` to the folder ``path``; it appears whole or not at all."""
+    file = Path(path) / "config.json"
     partial = file.with_name(file.name + ".partial")
     partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(partial, file)
