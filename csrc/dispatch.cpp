@@ -73,7 +73,9 @@ bool cpu_has_avx512_bf16() {
          __builtin_cpu_supports("avx512vnni");
 }
 #endif
-#if defined(PYROBERTA_HAS_AMX)
+#if defined(PYROBERTA_HAS_AMX) && defined(PYROBERTA_EMULATE_AMX)
+bool cpu_has_amx() { return cpu_has_avx512_bf16(); }
+#elif defined(PYROBERTA_HAS_AMX)
 // Tile, int8 and bfloat16 units (leaf 7, EDX bits 24, 25 and 22), and the system's permission to
 // use the tile state, which has to be asked for once in a process (arch_prctl, code 0x1023).
 bool cpu_has_amx() {

@@ -1,5 +1,7 @@
-// AMX has no float32 products: in float32 this build is AVX-512's code under its own name.
+// AVX-512 with its dot products, and AMX for the products of all types but float32, which has none.
 #define PYROBERTA_ISA amx
+#define PYROBERTA_TILES
 #include "vec/avx512.h"
+#include "vec/tiles.h"
 
 #include "kernels/table.inl"

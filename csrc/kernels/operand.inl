@@ -13,12 +13,29 @@
 namespace pyroberta::PYROBERTA_ISA {
 namespace {
 
+// What bfloat16 leaves of a, for another bfloat16.
+inline Vec low_part(Vec a) { return sub(a, round_bfloat16(a)); }
+
 inline Vec load_some(const float* p, std::size_t n) {
   return n >= kLanes ? load(p) : load_first(p, n);
 }
 
+// Whether bfloat16x3 is stored as its parts: a row's high parts, then its low ones, each as
+// bfloat16.
+#ifdef PYROBERTA_TILES
+constexpr bool kSplits = true;
+#else
+constexpr bool kSplits = false;
+#endif
+
+// The words of K in a row of an operand or of a weight; of one part of it for bfloat16x3 in parts.
+inline std::size_t tile_steps(ComputeType type, std::size_t k) {
+  return packed_steps(type == ComputeType::bfloat16x3 ? ComputeType::bfloat16 : type, k);
+}
+
 // The words that the codes of K take in an operand's row, before the scales of int8.
 inline std::size_t code_words(ComputeType type, std::size_t k) {
+  if (kSplits && type == ComputeType::bfloat16x3) return 2 * tile_steps(type, k);
   const std::size_t steps = packed_steps(type, k);
   if (type == ComputeType::bfloat16) return steps * Bfloat16Dot::kWords;
   if (type == ComputeType::int8) return steps * Int8Dot::kWords;
@@ -27,12 +44,16 @@ inline std::size_t code_words(ComputeType type, std::size_t k) {
 
 std::size_t operand_words(ComputeType type, std::size_t k) {
   const std::size_t scales = type == ComputeType::int8 ? int8_groups(k) : 0;
-  return code_words(type, k) + scales;
+  const std::size_t words = code_words(type, k) + scales;
+  if (!kSplits || type == ComputeType::float32) return words;
+  // An odd number of cache lines: the 16 rows of a tile then lie in 16 sets of L1.
+  return (words + 15) / 16 / 2 * 32 + 16;
 }
 
 std::size_t panel_words(ComputeType type, std::size_t k) {
   const std::size_t scales = type == ComputeType::int8 ? 1 + int8_groups(k) : 0;
-  return (packed_steps(type, k) + scales) * kPanel;
+  const bool split = kSplits && type == ComputeType::bfloat16x3;
+  return (split ? 2 * tile_steps(type, k) : packed_steps(type, k) + scales) * kPanel;
 }
 
 // The signs of 128 columns by which int8 turns them (see rotate): bit c of word c / 32 is column
@@ -103,7 +124,9 @@ void to_operand(ComputeType type, const float* x, std::size_t x_stride, std::siz
                 std::size_t k, std::size_t first_column, std::size_t last_column, float* operand) {
   const std::size_t words = operand_words(type, k), codes = code_words(type, k);
   const std::size_t count = last_column - first_column, width = rotation_width(k);
+  const std::size_t scales = type == ComputeType::int8 ? int8_groups(k) : 0;
   for (std::size_t r = 0; r < rows; ++r, x += x_stride, operand += words) {
+    for (std::size_t w = codes + scales; w < words; ++w) operand[w] = 0.0f;
     if (type == ComputeType::int8) {
       constexpr std::size_t kByteOf = kDotsInt8 ? 1 : 2;
       char* out = reinterpret_cast<char*>(operand);
@@ -115,13 +138,15 @@ void to_operand(ComputeType type, const float* x, std::size_t x_stride, std::siz
         operand[codes + c / kInt8Group] =
             quantise_group(x + (c - first_column), n, width, out + c * kByteOf);
       }
-    } else if (type == ComputeType::bfloat16) {
+    } else if (type == ComputeType::bfloat16 || (kSplits && type == ComputeType::bfloat16x3)) {
       // Whole vectors of zeros may follow K: the row is filled up to 32 columns.
-      const std::size_t end = last_column == k ? 2 * packed_steps(type, k) - first_column : count;
+      const std::size_t end = last_column == k ? 2 * tile_steps(type, k) - first_column : count;
       for (std::size_t c = 0; c < end; c += kLanes) {
         const Vec v = c < count ? load_some(x + c, count - c) : zero();
         if constexpr (kDotsBfloat16) {
-          store_bfloat16(reinterpret_cast<char*>(operand) + 2 * (first_column + c), v);
+          char* out = reinterpret_cast<char*>(operand) + 2 * (first_column + c);
+          store_bfloat16(out, v);
+          if (type == ComputeType::bfloat16x3) store_bfloat16(out + 2 * codes, low_part(v));
         } else {
           store(operand + first_column + c, round_bfloat16(v));
         }
@@ -156,7 +181,7 @@ void pack_float32(const float* w, std::size_t w_stride, std::size_t n, std::size
 
 // kLanes words of one row of the weight, from column `from` on; zeros from column k on.
 inline void weight_words(ComputeType type, const float* row, std::size_t from, std::size_t k,
-                         float inverse, float* words) {
+                         float inverse, bool low, float* words) {
   const auto value = [&](std::size_t c) { return c < k ? load_some(row + c, k - c) : zero(); };
   char* bytes = reinterpret_cast<char*>(words);
   if (type == ComputeType::int8) {
@@ -164,8 +189,10 @@ inline void weight_words(ComputeType type, const float* row, std::size_t from, s
       store_bytes(bytes + i * kLanes, to_code(value(from + i * kLanes), inverse));
     }
   } else {
-    store_bfloat16(bytes, value(from));
-    store_bfloat16(bytes + 2 * kLanes, value(from + kLanes));
+    for (std::size_t i = 0; i < 2; ++i) {
+      const Vec v = value(from + i * kLanes);
+      store_bfloat16(bytes + 2 * i * kLanes, low ? low_part(v) : v);
+    }
   }
 }
 
@@ -185,9 +212,10 @@ inline void column_trailer(const float* turned, std::size_t k, float most, float
   }
 }
 
-// A panel of bfloat16 or int8. rows: its rows of the weight, `count` of them, those of int8 turned.
+// A panel of bfloat16 (low: of what it leaves) or int8. rows: its rows of the weight, `count` of
+// them, those of int8 turned.
 void pack_panel(ComputeType type, const float* rows, std::size_t stride, std::size_t count,
-                std::size_t k, float* packed) {
+                std::size_t k, bool low, float* packed) {
   const std::size_t steps = packed_steps(type, k), values = values_in_word(type);
   for (std::size_t j = 0; j < kPanel; j += kLanes) {
     float inverse[kLanes];
@@ -214,7 +242,7 @@ void pack_panel(ComputeType type, const float* rows, std::size_t stride, std::si
       float block[kLanes * kLanes], turned[kLanes * kLanes];
       for (std::size_t i = 0; i < kLanes; ++i) {
         const float* row = rows + (length[i] != 0 ? j + i : 0) * stride;
-        weight_words(type, row, step * values, length[i], inverse[i], block + i * kLanes);
+        weight_words(type, row, step * values, length[i], inverse[i], low, block + i * kLanes);
       }
       transpose(block, kLanes, turned, kLanes);
       const std::size_t here = steps - step < kLanes ? steps - step : kLanes;
@@ -243,7 +271,13 @@ void pack(ComputeType type, const float* w, std::size_t w_stride, std::size_t n,
       rows = scratch;
       stride = k;
     }
-    pack_panel(type, rows, stride, count, k, packed + p * words);
+    if (type == ComputeType::bfloat16x3) {
+      const std::size_t part = words / 2;
+      pack_panel(ComputeType::bfloat16, rows, stride, count, k, false, packed + p * words);
+      pack_panel(ComputeType::bfloat16, rows, stride, count, k, true, packed + p * words + part);
+    } else {
+      pack_panel(type, rows, stride, count, k, false, packed + p * words);
+    }
   }
 }
 

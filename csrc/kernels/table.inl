@@ -6,6 +6,10 @@
 #include "kernels/tile.inl"
 #include "kernels/operand.inl"
 #include "kernels/layer_norm.inl"
+#include "kernels/linear_panels.inl"
+#ifdef PYROBERTA_TILES
+#include "kernels/linear_tiles.inl"
+#endif
 #include "kernels/linear.inl"
 #include "kernels/attention.inl"
 
@@ -18,7 +22,7 @@ extern const Kernels table;
 const Kernels table = {PYROBERTA_STRING(PYROBERTA_ISA),
                        kPanel,
                        kTileRows,
-                       false,
+                       kSplits,
                        operand_words,
                        panel_words,
                        to_operand,

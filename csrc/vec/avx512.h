@@ -78,6 +78,9 @@ inline void store_bfloat16(void* p, Vec a) {
 inline void store_bytes(void* p, Vec whole) {
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(whole)));
 }
+inline Vec add_ints(Vec a, Vec b) {
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
 inline Vec from_ints(Vec ints) { return _mm512_cvtepi32_ps(_mm512_castps_si512(ints)); }
 
 #ifdef __AVX512BF16__
