@@ -10,7 +10,7 @@ BEGIN = time.perf_counter()
 
 
 def main() -> None:
-    """Answer with one line of JSON. Arguments: engine, model, converted, threads, type, ids."""
+    """Answer with one line of JSON. Arguments: engine, model, converted, threads, ids."""
     import json
     import os
     from pathlib import Path
@@ -19,15 +19,15 @@ def main() -> None:
 
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    name, model, converted, threads, compute_type, rows = sys.argv[1:]
+    name, model, converted, threads, rows = sys.argv[1:]
     if name == "floor":
         import numpy  # noqa: F401  # memory is counted from that of Python with it
 
         load = 0.0
     else:
-        from .engines import ENGINES
+        from .engines import find_engine
 
-        engine = ENGINES[name].prepare(Path(model), Path(converted), int(threads), compute_type)
+        engine = find_engine(name).prepare(Path(model), Path(converted), int(threads))
         load = time.perf_counter() - BEGIN
         engine(json.loads(rows))
     # When the parent reads this line, the answer has come.

@@ -185,7 +185,7 @@ def main() -> None:
     for isa in args.isas.split(","):
         kernels, rng = module.find_kernels(isa), np.random.default_rng(0)
         cases = linear_cases(module, kernels, rng) + other_cases(module, kernels, rng)
-        fma = "avx512" if isa in ("avx512", "amx") else "avx2"
+        fma = "fma_avx512" if isa in ("avx512", "amx") else "fma_avx2"
         for threads in map(int, args.threads.split(",")):
             module.set_num_threads(threads)
             lines += ["", f"## {isa}, {threads} threads, of the {fma} peak", ""]
@@ -200,7 +200,7 @@ def main() -> None:
                     continue
 
                 def peak(n: int = threads, fma: str = fma) -> dict[str, float]:
-                    return {"fma": peaks.fma(fma, n), "read": peaks.read(n)}
+                    return {"fma": peaks.operations(fma, n), "read": peaks.read(n)}
 
                 found = measure(case, peak, args.rounds)
                 results["runs"].append(found | {"isa": isa, "threads": threads})

@@ -32,6 +32,7 @@ def main() -> None:
     """Run the soak and print what was held."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="base")
+    parser.add_argument("--compute-type", default="float32")
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=len(choose_cpus(1024)))
     parser.add_argument("--most-tokens", type=int, default=2048)
@@ -41,9 +42,10 @@ def main() -> None:
     folder = model_folder(args.model, args.work.resolve())
     config = read_config(folder)
 
-    from .engines import ENGINES
+    from .engines import Setup
 
-    engine = ENGINES["pyroberta"].prepare(folder, folder, args.threads, "float32")
+    setup = Setup(base="pyroberta", compute_type=args.compute_type)
+    engine = setup.prepare(folder, folder, args.threads)
     loaded = resident_bytes()
     rng = np.random.default_rng(0)
     early = max(1, args.calls // 10)
@@ -63,6 +65,7 @@ def main() -> None:
         results = {
             "machine": describe_machine(),
             "code": describe_code(),
+            "compute_type": args.compute_type,
             "loaded_bytes": loaded,
             "held_bytes": held,
             "peak_bytes": peak_bytes(),

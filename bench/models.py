@@ -82,6 +82,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """A checkpoint's safetensors files: one, or the shards that its index names."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return [folder / "model.safetensors"]
+    names = json.loads(index.read_text())["weight_map"].values()
+    return [folder / name for name in sorted(set(names))]
+
+
 def make(model: str, folder: Path) -> None:
     """Write a checkpoint. Biases and norms are drawn too: zeros and ones would hide errors."""
     import torch

@@ -1,7 +1,8 @@
-// What this CPU can do at most: fused multiply-adds, AMX products, bytes read from memory.
+// What this CPU can do at most: multiply-adds of each type and ISA, bytes read from memory. And the
+// probe of the AMX unit's speed (amx.py).
 //
-// Built by peaks.py at run time, as a shared library. The loops are in assembly, since compilers
-// spill accumulators of peak loops. Operands are ordinary numbers: zeros may run faster than data.
+// Built by peaks.py at run time, as a shared library.
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,10 +16,7 @@
 #include <thread>
 #include <vector>
 
-#if defined(__AMX_TILE__) && defined(__AMX_BF16__)
-#include <immintrin.h>
-#define HAS_AMX 1
-#endif
+#include "loops.h"
 
 namespace {
 
@@ -52,76 +50,32 @@ double timed(int threads, const Work& work) {
   return last - first;
 }
 
-const float kOperands[2] = {0.5f, 1e-3f};
-
-// 12 accumulators: two pipes times a latency of 4 or 5, and some more.
-#define REPEAT12(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11)
-#define REPEAT24(F) \
-  REPEAT12(F) F(12) F(13) F(14) F(15) F(16) F(17) F(18) F(19) F(20) F(21) F(22) F(23)
-
-#if defined(__x86_64__)
-void fma_avx2(long n) {
-#define ZERO(i) "vxorps %%ymm" #i ", %%ymm" #i ", %%ymm" #i "\n"
-#define FMA(i) "vfmadd231ps %%ymm14, %%ymm15, %%ymm" #i "\n"
-  asm volatile(
-      "vbroadcastss (%1), %%ymm14\n vbroadcastss 4(%1), %%ymm15\n" REPEAT12(ZERO)
-      ".p2align 5\n 1:\n" REPEAT12(FMA) REPEAT12(FMA) "dec %0\n jnz 1b\n vzeroupper\n"
-      : "+r"(n)
-      : "r"(kOperands)
-      : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-        "xmm9", "xmm10", "xmm11", "xmm14", "xmm15");
-#undef ZERO
-#undef FMA
-}
-#endif
-
-#if defined(__AVX512F__)
-void fma_avx512(long n) {
-#define ZERO(i) "vpxord %%zmm" #i ", %%zmm" #i ", %%zmm" #i "\n"
-#define FMA(i) "vfmadd231ps %%zmm30, %%zmm31, %%zmm" #i "\n"
-  asm volatile(
-      "vbroadcastss (%1), %%zmm30\n vbroadcastss 4(%1), %%zmm31\n" REPEAT24(ZERO)
-      ".p2align 5\n 1:\n" REPEAT24(FMA) "dec %0\n jnz 1b\n vzeroupper\n"
-      : "+r"(n)
-      : "r"(kOperands)
-      : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-        "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
-        "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm30", "xmm31");
-#undef ZERO
-#undef FMA
-}
-#endif
-
 #ifdef HAS_AMX
-struct alignas(64) TileConfig {
-  unsigned char palette = 1, start = 0, reserved[14] = {};
-  unsigned short columns[16] = {};
-  unsigned char rows[16] = {};
-};
+// Whether the system lets this process use AMX: it has to ask, and may ask again.
+bool may_use_amx() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
-// Fillers between the products help on CPUs whose AMX unit is slow after its own kind; both ways
-// are tried. The tiles are loaded with numbers: freshly zeroed ones overstate the peak.
-template <bool filler>
-void amx_bf16(long n) {
-  TileConfig config;
-  for (int t = 0; t < 8; ++t) config.columns[t] = 64, config.rows[t] = 16;
-  alignas(64) std::uint16_t data[512];
-  for (int i = 0; i < 512; ++i) data[i] = static_cast<std::uint16_t>(0x3a00 + i % 7);
-  // The intrinsic has an operand of 8 bytes: without this the other 56 may never be stored.
-  asm volatile("" ::"r"(&config), "r"(data) : "memory");
-  _tile_loadconfig(&config);
-  _tile_loadd(6, data, 64);
-  _tile_loadd(7, data, 64);
-  _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
-#define FILL if (filler) asm volatile("nop\n nop\n nop\n nop\n nop\n nop\n nop\n nop\n")
-  for (long i = 0; i < n; ++i) {
-    _tile_dpbf16ps(0, 6, 7); FILL;
-    _tile_dpbf16ps(1, 6, 7); FILL;
-    _tile_dpbf16ps(2, 6, 7); FILL;
-    _tile_dpbf16ps(3, 6, 7); FILL;
+// Seconds of a chain of n multiplications, each of which waits 3 cycles for the one before.
+double chain(long n) {
+  long x = 3;
+  const double begin = now();
+  asm volatile("1:\n imul %0, %0\n imul %0, %0\n imul %0, %0\n imul %0, %0\n dec %1\n jnz 1b\n"
+               : "+r"(x), "+r"(n)::"cc");
+  return now() - begin;
+}
+
+// Cycles that a bfloat16 product takes here and now. The clock is measured with it; the lowest of
+// some looks, since the engine's own threads may still hold this CPU.
+double amx_cycles_here() {
+  double product = 1e9, cycle = 1e9;
+  for (int look = 0; look < 8; ++look) {
+    const double chained = chain(500) / (4 * 500 * 3);
+    const double begin = now();
+    bfloat16_amx<false>(128);
+    const double took = (now() - begin) / (4 * 128);
+    if (chained < cycle) cycle = chained;
+    if (took < product) product = took;
   }
-#undef FILL
-  _tile_release();
+  return product / cycle;
 }
 #endif
 
@@ -151,31 +105,50 @@ volatile double sink;
 
 extern "C" {
 
-// Multiply-adds, as two operations each, in a second on that many threads together; 0 where this
-// CPU has none. isa: 0 for AVX2, 1 for AVX-512, 2 for AMX bfloat16, 3 for the same with fillers.
-double operations_per_second(int isa, int threads, double seconds) {
-  void (*loop)(long) = nullptr;
-  double each = 0;
+// Multiply-adds, as two operations each, in a second on that many threads together in the loop of
+// that name; 0 where this CPU has none.
+double operations_per_second(const char* name, int threads, double seconds) {
+  const Loop* loop = nullptr;
+  for (const Loop& known : kLoops) {
+    if (std::strcmp(known.name, name) == 0) loop = &known;
+  }
+  if (loop == nullptr) return 0;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (isa == 0 && __builtin_cpu_supports("fma")) loop = fma_avx2, each = 24 * 8 * 2;
-#endif
-#if defined(__AVX512F__)
-  if (isa == 1) loop = fma_avx512, each = 24 * 16 * 2;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
 #endif
 #ifdef HAS_AMX
-  if (isa >= 2 && syscall(SYS_arch_prctl, 0x1023, 18) == 0) {
-    loop = isa == 2 ? amx_bf16<false> : amx_bf16<true>;
-    each = 4 * 16 * 16 * 32 * 2;
-  }
+  if (std::strstr(name, "_amx") != nullptr && !may_use_amx()) return 0;
 #endif
-  if (loop == nullptr) return 0;
   long n = 1000;
-  double once = timed(1, [&](int) { loop(n); });  // also lets the clock rise or fall
-  once = timed(1, [&](int) { loop(n); });
+  double once = timed(1, [&](int) { loop->run(n); });  // also lets the clock rise or fall
+  once = timed(1, [&](int) { loop->run(n); });
   n = static_cast<long>(static_cast<double>(n) * seconds / once) + 1;
-  const double took = timed(threads, [&](int) { loop(n); });
-  return each * static_cast<double>(n) * threads / took;
+  const double took = timed(threads, [&](int) { loop->run(n); });
+  return loop->operations * static_cast<double>(n) * threads / took;
+}
+
+// Cycles that an AMX product takes now on each of `count` CPUs, by a thread bound to it; false
+// where there is no AMX.
+bool amx_cycles(const int* cpus, int count, double* cycles) {
+#ifdef HAS_AMX
+  if (!may_use_amx()) return false;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < count; ++i) {
+    threads.emplace_back([=] {
+      cpu_set_t only;
+      CPU_ZERO(&only);
+      CPU_SET(cpus[i], &only);
+      sched_setaffinity(0, sizeof only, &only);
+      cycles[i] = amx_cycles_here();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return true;
+#else
+  (void)cpus, (void)count, (void)cycles;
+  return false;
+#endif
 }
 
 // Bytes read in a second, by that many threads together, from a buffer of at least `megabytes`.

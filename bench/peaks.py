@@ -1,4 +1,4 @@
-"""The limits of this machine, measured: multiply-adds a second and bytes read a second.
+"""The limits of this machine, measured: multiply-adds a second of each type, bytes read a second.
 
 ``python -m bench.peaks --threads 2`` prints them. In a run they have turns between the engines'
 turns, so that a figure and its limit come from the same minutes.
@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from .channel import Child, serve, take_stdout
+from .compiled import build
 from .models import default_work
 from .worker import choose_cpus
 
-SOURCE = Path(__file__).with_name("peaks.cpp")
+# The instruction peaks by name, TYPE_ISA: what multiplies in that type, on that ISA.
+PEAKS = (
+    *("fma_avx2", "int8_avx2", "int8_avxvnni", "fma_avx512", "bfloat16_avx512", "int8_avx512"),
+    *("bfloat16_amx", "int8_amx"),
+)
 
 # Larger than the last-level cache of most machines, and than the weights of roberta-base.
 _MEGABYTES = 512
 _SECONDS = 0.02
-# No -ffast-math: a library linked with it changes how its process treats subnormal numbers.
-_OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread")
 
 
 class Peaks:
@@ -36,14 +35,13 @@ class Peaks:
         self._library.operations_per_second.restype = ctypes.c_double
         self._library.bytes_per_second.restype = ctypes.c_double
 
-    def fma(self, isa: str, threads: int) -> float:
-        """Operations (two a multiply-add) a second, all threads; 0 where there are none."""
-        index = {"avx2": 0, "avx512": 1}[isa]
-        return self._operations(index, threads)
+    def operations(self, name: str, threads: int) -> float:
+        """Operations (two a multiply-add) a second, all threads; 0 where this CPU has none.
 
-    def amx(self, threads: int) -> float:
-        """The same for AMX in bfloat16: the better of two loops."""
-        return max(self._operations(2, threads), self._operations(3, threads))
+        For AMX the better of two loops, with fillers between the products and without.
+        """
+        loops = [name, f"{name}_filled"] if name.endswith("_amx") else [name]
+        return max(self._operations(loop, threads) for loop in loops)
 
     def read(self, threads: int) -> float:
         """Bytes read from memory a second, all threads."""
@@ -52,41 +50,13 @@ class Peaks:
 
     def all(self, threads: int) -> dict[str, float]:
         """Every limit that this CPU has, by name."""
-        limits = {
-            "fma_avx2": self.fma("avx2", threads),
-            "fma_avx512": self.fma("avx512", threads),
-            "amx_bfloat16": self.amx(threads),
-            "read": self.read(threads),
-        }
+        limits = {name: self.operations(name, threads) for name in PEAKS}
+        limits["read"] = self.read(threads)
         return {name: value for name, value in limits.items() if value}
 
-    def _operations(self, index: int, threads: int) -> float:
-        loop, seconds = self._library.operations_per_second, ctypes.c_double(_SECONDS)
-        return float(loop(ctypes.c_int(index), ctypes.c_int(threads), seconds))
-
-
-def build(work: Path) -> Path:
-    """The shared library, compiled for this CPU unless that was done before."""
-    key = hashlib.sha256(
-        SOURCE.read_bytes() + " ".join(_OPTIONS).encode() + _cpu_flags()
-    ).hexdigest()[:16]
-    library = work / f"peaks-{key}.so"
-    if not library.is_file():
-        work.mkdir(parents=True, exist_ok=True)
-        compiler = os.environ.get("CXX") or shutil.which("g++") or "c++"
-        unfinished = library.with_suffix(f".{os.getpid()}")
-        command = [compiler, *_OPTIONS, str(SOURCE), "-o", str(unfinished)]
-        subprocess.run(command, check=True)
-        unfinished.rename(library)
-    return library
-
-
-def _cpu_flags() -> bytes:
-    try:
-        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-    except OSError:
-        return b""
-    return next((line for line in lines if line.startswith(b"flags")), b"")
+    def _operations(self, loop: str, threads: int) -> float:
+        name, seconds = ctypes.c_char_p(loop.encode()), ctypes.c_double(_SECONDS)
+        return float(self._library.operations_per_second(name, ctypes.c_int(threads), seconds))
 
 
 def start_peaks(threads: int, work: Path) -> Child:
@@ -114,7 +84,7 @@ def main() -> None:
         return
     for name, value in Peaks(args.work).all(args.threads).items():
         unit = "GB/s" if name == "read" else "Gop/s"
-        print(f"{name:14} {value / 1e9:9.1f} {unit}, {args.threads} threads")
+        print(f"{name:16} {value / 1e9:9.1f} {unit}, {args.threads} threads")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 # One colour for each engine in all plots; ours is the dark one.
-_COLOURS = ("#222222", "#d1495b", "#7fb7be", "#2e86ab", "#edae49", "#66a182", "#9d79bc", "#a3a3a3")
+_COLOURS = (
+    *("#222222", "#d1495b", "#7fb7be", "#2e86ab", "#edae49", "#66a182", "#9d79bc", "#a3a3a3"),
+    *("#8c2f39", "#1b5e6b", "#b5651d", "#3d5a40", "#c9a0dc", "#f4a6a6", "#5c6bc0", "#c0ca33"),
+)
 
 
 def write_plots(results: dict[str, Any], stem: Path) -> list[str]:
@@ -46,7 +49,7 @@ def _draw_ratios(
                 middle,
                 width * 0.95,
                 yerr=[[middle - low], [high - middle]],
-                color=_COLOURS[(n + 1) % len(_COLOURS)],
+                color=_colour(n + 1),
                 ecolor="#555555",
                 label=label,
             )
@@ -71,9 +74,14 @@ def _draw_limits(
                     places.append(place)
                     heights.append(max(known))
         style = "o-" if n == 0 else "o--"
-        axes.plot(places, heights, style, color=_COLOURS[n % len(_COLOURS)], label=engine)
+        axes.plot(places, heights, style, color=_colour(n), label=engine)
     axes.set_ylim(0, 1.05)
-    _finish(figure, axes, runs, "of the FMA peak or of memory bandwidth", path)
+    _finish(figure, axes, runs, "of its type's peak or of memory bandwidth", path)
+
+
+def _colour(n: int) -> str:
+    """The n-th engine's; where there are more engines than colours, none gets ours again."""
+    return _COLOURS[(n - 1) % (len(_COLOURS) - 1) + 1] if n else _COLOURS[0]
 
 
 def _figure(results: dict[str, Any], title: str) -> tuple[Any, Any]:

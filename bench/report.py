@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .engines import ENGINES
+from .amx import CLASSES, by_class
+from .engines import COMPUTE_TYPES, Setup, find_engine
 from .plots import write_plots
+from .sizes import BYTES_PER_WEIGHT
 
 Spread = tuple[float, float, float]  # 10th percentile, median, 90th percentile
 
@@ -38,9 +40,21 @@ def ratios(run: dict[str, Any], ours: str) -> dict[str, Spread]:
     }
 
 
-def best_peer(run: dict[str, Any], ours: str) -> tuple[str, Spread] | None:
-    """The peer with the lowest median ratio: the one that is hardest to beat."""
-    found = ratios(run, ours)
+def is_fit(peer: Setup, ours: Setup) -> bool:
+    """Whether a peer may be set against ours: held to the same ISA, in a type no less exact."""
+    order = {name: n for n, name in enumerate(("float64", *COMPUTE_TYPES))}
+    exact = order[peer.compute_type] <= order[ours.compute_type]
+    return peer.base != ours.base and peer.isa == ours.isa and exact
+
+
+def best_peer(run: dict[str, Any], ours: str, pads: bool = False) -> tuple[str, Spread] | None:
+    """The fit peer with the lowest median ratio, the hardest one to beat; of those that pad."""
+    own = find_engine(ours)
+    found = {
+        name: spread
+        for name, spread in ratios(run, ours).items()
+        if is_fit(find_engine(name), own) and not (pads and find_engine(name).spec.drops_padding)
+    }
     return min(found.items(), key=lambda item: item[1][1]) if found else None
 
 
@@ -50,19 +64,40 @@ def limit(run: dict[str, Any], name: str) -> float | None:
     return float(np.median(values)) if values else None
 
 
-def fma_limit(run: dict[str, Any], engine: str) -> float | None:
-    """The multiply-add peak of the widest vectors that this engine may use."""
-    wide = None if engine.endswith("-avx2") else limit(run, "fma_avx512")
-    return wide or limit(run, "fma_avx2")
+def type_limit(run: dict[str, Any], engine: Setup) -> float | None:
+    """The operations a second of the best instructions that this engine's type and ISA allow.
+
+    Any type can be computed by those of a more exact one; bfloat16x3 takes three products of
+    bfloat16 for each of its own.
+    """
+    isas = {
+        "scalar": (),
+        "avx2": ("avx2",),
+        "avx512": ("avx2", "avxvnni", "avx512"),
+    }.get(engine.isa, ("avx2", "avxvnni", "avx512", "amx"))
+    parts = {
+        "float32": {"fma": 1},
+        "bfloat16x3": {"fma": 1, "bfloat16": 3},
+        "bfloat16": {"fma": 1, "bfloat16": 1},
+        "int8": {"fma": 1, "bfloat16": 1, "int8": 1},
+    }.get(engine.compute_type, {})
+    found = [
+        value / products
+        for kind, products in parts.items()
+        for isa in isas
+        if (value := limit(run, f"{kind}_{isa}")) is not None
+    ]
+    return max(found, default=None)
 
 
 def fractions(run: dict[str, Any], engine: str) -> tuple[float | None, float | None]:
-    """An engine's median call as fractions of the multiply-add peak and of memory bandwidth."""
-    seconds = spread(run["engines"][engine]["seconds"])[1]
-    fma, read = fma_limit(run, engine), limit(run, "read")
+    """An engine's median call as fractions of its type's peak and of memory bandwidth."""
+    seconds, setup = spread(run["engines"][engine]["seconds"])[1], find_engine(engine)
+    peak, read = type_limit(run, setup), limit(run, "read")
+    size = BYTES_PER_WEIGHT[setup.compute_type] / BYTES_PER_WEIGHT["float32"]
     return (
-        run["flops"] / seconds / fma if fma else None,
-        run["weight_bytes"] / seconds / read if read else None,
+        run["flops"] / seconds / peak if peak else None,
+        run["weight_bytes"] * size / seconds / read if read else None,
     )
 
 
@@ -86,25 +121,24 @@ def markdown(results: dict[str, Any], name: str, plots: list[str]) -> str:
     for threads in dict.fromkeys(run["threads"] for run in results["runs"]):
         runs = [run for run in results["runs"] if run["threads"] == threads]
         lines += ["", f"## {threads} thread{'s' * (threads > 1)}", ""]
-        lines += ["Milliseconds a call, median [10th-90th percentile] over the rounds:", ""]
         lines += _table(
-            ["size", "tokens (padded)", "rounds", *engines],
-            [_times_row(run, engines) for run in runs],
+            ["size", "tokens (padded)", "rounds", "engine", "best peer", "best that pads"],
+            [row for run in runs for row in _best_rows(run, engines)],
         )
-        lines += ["", f"The peer's time over {ours}'s in the same round, median [10-90 %]:", ""]
+        lines += ["", f"Time a call, the same over {ours}'s, error against float64:", ""]
         lines += _table(
-            ["size", "best peer", "best that pads", *engines[1:]],
-            [_ratios_row(run, engines) for run in runs] + [_mean_row(runs, engines)],
+            ["size", "engine", "milliseconds", "ratio", "error, max (mean)", "of its limit"],
+            [row for run in runs for row in _engine_rows(run, engines)] + _mean_rows(runs, engines),
         )
-        lines += ["", "Fractions of this run's limits, medians:", ""]
-        lines += _table(
-            ["size", "FMA peak, Gop/s", "memory, GB/s", *engines],
-            [_limits_row(run, engines) for run in runs],
-        )
-        lines += ["", "Error of the hidden states against float64, max (mean):", ""]
-        lines += _table(
-            ["size", "tokens judged", *engines], [_errors_row(run, engines) for run in runs]
-        )
+        lines += ["", "The limits, Gop/s and GB/s, medians:", ""]
+        lines += _limits_table(runs)
+        if any("calls" in engine for run in runs for engine in run["engines"].values()):
+            lines += ["", "Calls by the state of AMX, medians:", ""]
+            lines += _table(
+                ["size", "engine"]
+                + [f"{x}: calls" if x == "mixed" else f"{x}: calls, ms, ratio" for x in CLASSES],
+                [row for run in runs for row in _amx_rows(run, engines)],
+            )
     if results["failures"]:
         lines += ["", "## What failed", "", *(f"- {failure}" for failure in results["failures"])]
     lines += ["", *(f"![{plot}]({plot})" for plot in plots), ""]
@@ -141,69 +175,95 @@ def _about(results: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _times_row(run: dict[str, Any], engines: list[str]) -> list[str]:
-    cells = [run["size"], f"{run['tokens']} ({run['padded_tokens']})", str(run["rounds"])]
+def _best_rows(run: dict[str, Any], engines: list[str]) -> list[list[str]]:
+    """A row for each of ours: the first engine, and the same on other ISAs and in other types."""
+    rows = []
+    for name in engines:
+        if find_engine(name).base == find_engine(engines[0]).base and name in run["engines"]:
+            best, pads = best_peer(run, name), best_peer(run, name, pads=True)
+            rows.append(
+                [
+                    run["size"],
+                    f"{run['tokens']} ({run['padded_tokens']})",
+                    str(run["rounds"]),
+                    name,
+                    f"{best[0]} **{_format(best[1], 'ratio')}**" if best else "-",
+                    f"{pads[0]} {_format(pads[1], 'ratio')}" if pads else "-",
+                ]
+            )
+    return rows
+
+
+def _engine_rows(run: dict[str, Any], engines: list[str]) -> list[list[str]]:
+    found = ratios(run, engines[0])
+    rows = []
     for name in engines:
         engine = run["engines"].get(name)
-        cells.append(_spread([1e3 * s for s in engine["seconds"]], "ms") if engine else "-")
-    return cells
+        if engine is None:
+            continue
+        error = engine["errors"]
+        rows.append(
+            [
+                run["size"],
+                name,
+                _format(spread([1e3 * s for s in engine["seconds"]]), "ms"),
+                _format(found[name], "ratio") if name in found else "1" if found else "-",
+                f"{error['max']:.1e} ({error['mean']:.1e})" if error else "-",
+                _nearer_limit(run, name),
+            ]
+        )
+    return rows
 
 
-def _ratios_row(run: dict[str, Any], engines: list[str]) -> list[str]:
-    found, best = ratios(run, engines[0]), best_peer(run, engines[0])
-    pads = [(x, name) for name, x in found.items() if not ENGINES[name].drops_padding]
-    padding = min(pads, key=lambda pair: pair[0][1], default=None)
-    cells = [
-        run["size"],
-        f"**{best[1][1]:.2f}** {best[0]}" if best else "-",
-        f"{padding[0][1]:.2f} {padding[1]}" if padding else "-",
-    ]
-    for name in engines[1:]:
-        cells.append(_format(found[name], "ratio") if name in found else "-")
-    return cells
+def _nearer_limit(run: dict[str, Any], engine: str) -> str:
+    """Only one of the two can bind; the other one is noise in a table."""
+    of_peak, of_read = fractions(run, engine)
+    if of_peak is None or of_read is None:
+        return "-"
+    return f"{of_peak:.0%} of peak" if of_peak > of_read else f"{of_read:.0%} of memory"
 
 
-def _mean_row(runs: list[dict[str, Any]], engines: list[str]) -> list[str]:
-    cells = ["geometric mean", "", ""]
+def _mean_rows(runs: list[dict[str, Any]], engines: list[str]) -> list[list[str]]:
+    """The geometric mean over the sizes, of engines that have all of them."""
+    rows = []
     for name in engines[1:]:
         medians = [r[name][1] for run in runs if name in (r := ratios(run, engines[0]))]
-        whole = len(medians) == len(runs) and medians
-        cells.append(f"{math.exp(np.mean(np.log(medians))):.2f}" if whole else "-")
-    return cells
+        if len(medians) == len(runs) > 1:
+            mean = math.exp(np.mean(np.log(medians)))
+            rows.append(["geometric mean", name, "", f"{mean:.2f}", "", ""])
+    return rows
 
 
-def _limits_row(run: dict[str, Any], engines: list[str]) -> list[str]:
-    fma, read = fma_limit(run, engines[0]), limit(run, "read")
-    cells = [
-        run["size"],
-        f"{fma / 1e9:.0f}" if fma else "-",
-        f"{read / 1e9:.1f}" if read else "-",
+def _limits_table(runs: list[dict[str, Any]]) -> list[str]:
+    names = list(dict.fromkeys(name for run in runs for name in run["limits"]))
+    rows = [
+        [run["size"]]
+        + [
+            f"{x / 1e9:.{int(name == 'read')}f}" if (x := limit(run, name)) else "-"
+            for name in names
+        ]
+        for run in runs
     ]
-    for name in engines:
-        if name not in run["engines"]:
-            cells.append("-")
-            continue
-        of_fma, of_read = fractions(run, name)
-        # Only one of the two can bind; the other one is noise in a table.
-        if of_fma is None or of_read is None:
-            cells.append("-")
-        elif of_fma > of_read:
-            cells.append(f"{of_fma:.0%} of FMA")
-        else:
-            cells.append(f"{of_read:.0%} of memory")
-    return cells
+    return _table(["size", *names], rows)
 
 
-def _errors_row(run: dict[str, Any], engines: list[str]) -> list[str]:
-    cells = [run["size"], str(run["judged_tokens"])]
-    for name in engines:
-        found = run["engines"].get(name, {}).get("errors")
-        cells.append(f"{found['max']:.1e} ({found['mean']:.1e})" if found else "-")
-    return cells
-
-
-def _spread(values: list[float], kind: str) -> str:
-    return _format(spread(values), kind)
+def _amx_rows(run: dict[str, Any], engines: list[str]) -> list[list[str]]:
+    """Each engine's calls in AMX's slow and in its fast state, against ours in the same state."""
+    found = {
+        name: by_class(run["engines"][name]["calls"])
+        for name in engines
+        if "calls" in run["engines"].get(name, {})
+    }
+    rows = []
+    for name, classes in found.items():
+        cells = [run["size"], name]
+        for state in ("slow", "fast"):
+            own, seconds = found.get(engines[0], {}).get(state), classes[state]
+            middle = float(np.median(seconds)) if seconds else 0.0
+            ratio = f"{middle / np.median(own):.2f}" if own and seconds else "-"
+            cells.append(f"{len(seconds)}, {1e3 * middle:.2f}, {ratio}" if seconds else "0")
+        rows.append([*cells, str(len(classes["mixed"]))])
+    return rows
 
 
 def _format(values: Spread, kind: str) -> str:

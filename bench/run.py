@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .channel import Child, ChildFailed
-from .engines import DEFAULT_ENGINES, ENGINES
+from .check import errors, objections
+from .engines import COMPUTE_TYPES, ENGINES, find_engine, in_types
 from .machine import busy_fraction, describe_code, describe_machine, versions
 from .models import MODELS, default_work, model_folder, read_config
 from .peaks import start_peaks
@@ -30,8 +32,6 @@ from .worker import convert, start_engine
 FULL_ROUNDS = 30
 # Where a call takes longer than this, a third of the rounds must do.
 _LONG_SECONDS = 2.0
-# How far an engine's float32 hidden states may be from ours; farther, its times mean nothing.
-_AGREE = 1e-3
 # The float64 reference is slow: it judges the first rows, up to this many tokens in all.
 _JUDGED_TOKENS = 1024
 
@@ -51,10 +51,8 @@ class Run:
     def __enter__(self) -> Run:
         for name in self.args.engines:
             with self._failing(name, "did not start"):
-                convert(name, self.model, self.args.compute_type, self.args.work)
-                child = start_engine(
-                    name, self.model, self.threads, self.args.compute_type, self.args.work
-                )
+                convert(name, self.model, self.args.work)
+                child = start_engine(name, self.model, self.threads, self.args.work)
                 child.answer()
                 self.engines[name] = child
         try:
@@ -78,7 +76,7 @@ class Run:
         sums = np.cumsum(size.lengths)
         judged = max(1, int(np.searchsorted(sums, _JUDGED_TOKENS, side="right")))
         exact = self._exact(size, judged)
-        ours: NDArray[np.float32] | None = None
+        ours: tuple[str, NDArray[np.float32]] | None = None
         for name in list(self.engines):
             with self._failing(name, f"gave no output for {size.name}"):
                 path = self.args.work / "outputs" / f"{name}.npy"
@@ -86,9 +84,12 @@ class Run:
                 self._ask(name, "output", size=size.name, rows=len(size.lengths), path=str(path))
                 output = np.load(path)
                 path.unlink()
-                ours = output if ours is None else ours
-                engines[name] = {"seconds": [], "settled": [], "errors": errors(output, exact)}
-                engines[name]["difference"] = float(np.abs(output - ours).max())
+                ours = (name, output) if ours is None else ours
+                found, difference = errors(output, exact), float(np.abs(output - ours[1]).max())
+                said = objections(find_engine(name), found, find_engine(ours[0]), difference)
+                self.failures += [f"{name} at {size.name}: {what}" for what in said]
+                engines[name] = {"seconds": [], "settled": []}
+                engines[name] |= {"errors": found, "difference": difference}
                 seconds.append(self._ask(name, "turn", size=size.name)["seconds"])
         rounds = self.args.rounds
         if seconds and statistics.median(seconds) > _LONG_SECONDS:
@@ -101,15 +102,12 @@ class Run:
                         answer = self._ask(name, "turn", size=size.name)
                         engines[name]["seconds"].append(answer["seconds"])
                         engines[name]["settled"].append(answer["settled"])
+                        if "calls" in answer:  # the CPU has AMX
+                            engines[name].setdefault("calls", []).extend(answer["calls"])
             if self.peaks is not None:
                 for limit, value in self.peaks.ask("turn")["limits"].items():
                     limits.setdefault(limit, []).append(value)
         engines = {name: e for name, e in engines.items() if len(e["seconds"]) == rounds}
-        for name, engine in engines.items():
-            if self.args.compute_type == "float32" and engine["difference"] > _AGREE:
-                self.failures.append(
-                    f"{name} at {size.name}: its output is {engine['difference']:.2g} from ours"
-                )
         return {
             "size": size.name,
             "threads": self.threads,
@@ -133,9 +131,8 @@ class Run:
         path = self.args.work / "exact" / f"{name}.npy"
         if not path.is_file():
             path.parent.mkdir(exist_ok=True)
-            child = start_engine(
-                "pyroberta", self.model, os.cpu_count() or 1, "float64", self.args.work
-            )
+            threads = os.cpu_count() or 1
+            child = start_engine("pyroberta-float64", self.model, threads, self.args.work)
             try:
                 child.answer()
                 child.ask("output", size=size.name, rows=rows, path=str(path))
@@ -152,7 +149,7 @@ class Run:
         """An engine that fails is left out from there on, and the report says so."""
         try:
             yield
-        except (ChildFailed, subprocess.CalledProcessError) as error:
+        except (ChildFailed, subprocess.CalledProcessError, PackageNotFoundError) as error:
             self.failures.append(f"{name}, {self.threads} threads: {what}: {error}")
             print(f"  {self.failures[-1]}", flush=True)
             if name in self.engines:
@@ -168,28 +165,17 @@ def turns(names: list[str], number: int) -> list[str]:
     return order[::-1] if number % 2 else order
 
 
-def errors(
-    output: NDArray[np.float32], exact: NDArray[np.float64] | None
-) -> dict[str, float] | None:
-    """The largest and the mean distance from the exact hidden states of the first rows."""
-    if exact is None:
-        return None
-    distance = np.abs(output[: len(exact)] - exact)
-    return {"max": float(distance.max()), "mean": float(distance.mean())}
-
-
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
 
     def words(text: str) -> list[str]:
         return [word for word in text.split(",") if word]
 
-    def known(text: str) -> list[str]:
-        names = words(text)
-        for name in names:
-            if name not in ENGINES:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ENGINES)}")
-        return names
+    def types(text: str) -> list[str]:
+        for word in words(text):
+            if word not in COMPUTE_TYPES:
+                raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(COMPUTE_TYPES)}")
+        return words(text)
 
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser = argparse.ArgumentParser(description=__doc__)
@@ -197,15 +183,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", type=words, default=words(sizes), help=f"default {sizes}")
     parser.add_argument(
         "--engines",
-        type=known,
-        default=list(DEFAULT_ENGINES),
-        help=f"the first one is what the others are compared with; of {', '.join(ENGINES)}",
+        type=words,
+        help="ENGINE[-ISA][-TYPE],... of which the first one is what the others are compared with; "
+        f"default: all that have the type of {', '.join(ENGINES)}",
     )
     parser.add_argument(
         "--threads", type=lambda text: [int(n) for n in words(text)], default=sorted({1, cpus})
     )
     parser.add_argument("--model", default="base", help="tiny, distil, base, large or a folder")
-    parser.add_argument("--compute-type", default="float32")
+    parser.add_argument(
+        "--compute-type",
+        type=types,
+        default=["float32"],
+        help=f"of engines that are named without one: {', '.join(COMPUTE_TYPES)}, or some of them",
+    )
     parser.add_argument("--rounds", type=int, default=FULL_ROUNDS)
     parser.add_argument("--output", type=Path, required=True, help="e.g. results/NAME")
     parser.add_argument(
@@ -214,11 +205,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--no-reference", action="store_true", help="leave out errors to float64")
     args = parser.parse_args()
     args.work = args.work.resolve()
-    unfit = [n for n in args.engines if args.compute_type not in ENGINES[n].compute_types]
-    if unfit and args.compute_type == "float32":
-        parser.error(f"no {args.compute_type} in {', '.join(unfit)}")
-    args.engines = [n for n in args.engines if n not in unfit]
     try:
+        for name in args.engines or ():
+            if not in_types([name], args.compute_type):
+                parser.error(f"no {', '.join(args.compute_type)} in {name}")
+        args.engines = in_types(args.engines or ENGINES, args.compute_type)
         args.sizes = [parse_size(name) for name in args.sizes]
     except ValueError as error:
         parser.error(str(error))
@@ -233,7 +224,7 @@ def long_name(model: str) -> str:
 def main() -> None:
     """Run everything and write the report; after each size, so that nothing is lost."""
     args = parse_arguments()
-    packages = {package for name in args.engines for package in ENGINES[name].packages}
+    packages = {package for name in args.engines for package in find_engine(name).packages}
     results: dict[str, Any] = {
         "machine": describe_machine(),
         "code": describe_code(),
@@ -241,7 +232,7 @@ def main() -> None:
         "arguments": {
             "engines": args.engines,
             "model": args.model,
-            "compute_type": args.compute_type,
+            "compute_type": ", ".join(args.compute_type),
             "rounds": args.rounds,
         },
         "trial": args.rounds < FULL_ROUNDS,
@@ -258,8 +249,17 @@ def main() -> None:
             if not sizes:
                 continue
             model = model_folder(long_name(args.model) if is_long else args.model, args.work)
+            most = read_config(model)["max_position_embeddings"] - 2
+            taken = [size for size in sizes if max(size.lengths) <= most]
+            results["failures"] += [
+                f"{size.name}: {model.name} takes up to {most} tokens"
+                for size in sizes
+                if size not in taken
+            ]
+            if not taken:
+                continue
             with Run(args, model, threads) as run:
-                for size in sizes:
+                for size in taken:
                     print(f"{model.name} {size.name}, {threads} threads", flush=True)
                     results["runs"].append(run.measure(size))
                     write_report(results, args.output)

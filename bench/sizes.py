@@ -12,6 +12,9 @@ import numpy as np
 DEFAULT_SIZES = ("1x16", "1x128", "1x512", "8x128", "32x32", "ragged64")
 LONG_SIZES = ("1x4096",)
 
+# bfloat16x3 holds two bfloat16 for each weight.
+BYTES_PER_WEIGHT = {"float64": 8, "float32": 4, "bfloat16x3": 4, "bfloat16": 2, "int8": 1}
+
 # Rows with more tokens than this need the checkpoint with long positions.
 SHORT_POSITIONS = 512
 LONG_POSITIONS = 8192
@@ -64,10 +67,10 @@ class Size:
         return [rng.integers(5, vocab_size, n).tolist() for n in self.lengths]
 
 
-def weight_bytes(config: dict[str, Any], bytes_per_weight: float = 4) -> float:
-    """Bytes of the blocks' matrices, which a call must read at least once."""
+def weight_bytes(config: dict[str, Any], compute_type: str = "float32") -> float:
+    """Bytes of the blocks' matrices in that type, which a call must read at least once."""
     hidden, wide, blocks = _sizes(config)
-    return bytes_per_weight * blocks * (4 * hidden**2 + 2 * hidden * wide)
+    return BYTES_PER_WEIGHT[compute_type] * blocks * (4 * hidden**2 + 2 * hidden * wide)
 
 
 def _sizes(config: dict[str, Any]) -> tuple[int, int, int]:

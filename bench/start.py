@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .channel import Child, ChildFailed
-from .engines import ENGINES, environment
+from .engines import find_engine, in_types
 from .machine import busy_fraction, describe_code, describe_machine, versions
 from .models import default_work, model_folder, read_config
 from .sizes import parse_size, weight_bytes
@@ -37,11 +37,9 @@ _COLUMNS = {
 def measure(name: str, model: Path, args: argparse.Namespace) -> dict[str, float]:
     """One cold start: seconds and bytes. ``"floor"`` is Python with NumPy and no engine."""
     rows = parse_size(args.size).rows(read_config(model)["vocab_size"])
-    converted = (
-        Path() if name == "floor" else converted_folder(name, model, args.compute_type, args.work)
-    )
-    arguments = [str(model), str(converted), str(args.threads), args.compute_type]
-    variables = {} if name == "floor" else environment(name, args.threads)
+    converted = Path() if name == "floor" else converted_folder(find_engine(name), model, args.work)
+    arguments = [str(model), str(converted), str(args.threads)]
+    variables = {} if name == "floor" else find_engine(name).environment(args.threads)
     log = args.work / "logs" / f"{name}-first.log"
     begin = time.perf_counter()
     child = Child(
@@ -148,13 +146,13 @@ def parse_arguments() -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """All engines in turn, ``rounds`` times."""
-    names = args.engines.split(",")
+    names = in_types(args.engines.split(","), [args.compute_type])
     model = model_folder(args.model, args.work)
     busy = busy_fraction()
     times: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     failures = []
     for name in names:
-        convert(name, model, args.compute_type, args.work)
+        convert(name, model, args.work)
     # One round more: the first start brings the files into the page cache.
     for number in range(args.rounds + 1):
         for name in list(times):
@@ -170,7 +168,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     engines = {}
     for name, starts in times.items():
         medians = {key: statistics.median(s[key] for s in starts) for key in starts[0]}
-        own, whole = installed_bytes(ENGINES[name].packages[0])
+        own, whole = installed_bytes(find_engine(name).packages[0])
         engines[name] = medians | {
             "above_floor": medians["peak"] - floor,
             "own_size": own,
@@ -179,13 +177,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "machine": describe_machine(),
         "code": describe_code(),
-        "versions": versions({p for name in names for p in ENGINES[name].packages}),
+        "versions": versions({p for name in names for p in find_engine(name).packages}),
         "arguments": {
             key: getattr(args, key)
             for key in ("model", "compute_type", "size", "threads", "rounds")
         },
         "busy": busy or 0.0,
-        "weight_bytes": weight_bytes(read_config(model)),
+        "weight_bytes": weight_bytes(read_config(model), args.compute_type),
         "floor_bytes": floor,
         "engines": engines,
         "failures": failures,

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from . import ROOT
+from .amx import Probe, find_probe
 from .channel import Child, serve, settle, take_stdout
-from .engines import ENGINES, Engine, environment, strip
+from .engines import Engine, Setup, find_engine, strip
 from .models import read_config
 from .sizes import Size, parse_size
 
@@ -32,6 +33,7 @@ class Answers:
 
     engine: Engine
     vocab_size: int
+    probe: Probe | None = None
 
     def output(self, size: str, rows: int, path: str) -> dict[str, Any]:
         """Write the hidden states of the first rows of a batch; gives the seconds it took."""
@@ -46,17 +48,30 @@ class Answers:
         return {"seconds": seconds}
 
     def turn(self, size: str) -> dict[str, Any]:
-        """One turn: unmeasured calls as the size has them, then measured ones; their median."""
+        """One turn: unmeasured calls as the size has them, then measured ones; their median.
+
+        With a probe also each call, and the cycles that the probe saw before and after it.
+        """
         asked = parse_size(size)
         batch = self._batch(asked)
         for _ in range(asked.warm_calls):
             self.engine(batch)
-        times = []
+        times, cycles = [], [self._probe()]
         for _ in range(asked.calls):
             begin = time.perf_counter()
             self.engine(batch)
             times.append(time.perf_counter() - begin)
-        return {"seconds": statistics.median(times), "settled": settle()}
+            cycles.append(self._probe())
+        answer = {"seconds": statistics.median(times), "settled": settle()}
+        if self.probe is None:
+            return answer
+        calls = zip(times, cycles, cycles[1:], strict=False)
+        return answer | {
+            "calls": [{"seconds": s, "cycles": before + after} for s, before, after in calls]
+        }
+
+    def _probe(self) -> list[float]:
+        return [] if self.probe is None else self.probe()
 
     def _batch(self, size: Size) -> list[list[int]]:
         return size.rows(self.vocab_size)
@@ -81,36 +96,37 @@ def choose_cpus(threads: int) -> list[int]:
     return (first + again)[:threads]
 
 
-def start_engine(name: str, model: Path, threads: int, compute_type: str, work: Path) -> Child:
+def start_engine(name: str, model: Path, threads: int, work: Path) -> Child:
     """The process of an engine, which is loading: its first ``answer()`` comes when it is done."""
-    arguments = [name, "--model", str(model), "--work", str(work)]
-    arguments += ["--threads", str(threads), "--compute-type", compute_type]
+    arguments = [name, "--model", str(model), "--work", str(work), "--threads", str(threads)]
+    variables = find_engine(name).environment(threads)
     log = work / "logs" / f"{name}.log"
-    return Child(
-        ["bench.worker", *arguments], environment(name, threads), choose_cpus(threads), log
-    )
+    return Child(["bench.worker", *arguments], variables, choose_cpus(threads), log)
 
 
-def converted_folder(name: str, model: Path, compute_type: str, work: Path) -> Path:
-    """Where an engine's own form of a model is kept. A new version of the engine converts anew."""
+def converted_folder(setup: Setup, model: Path, work: Path) -> Path:
+    """Where an engine's own form of a model is kept. A new version of the engine converts anew.
+
+    An int8 model has files of its own; the other types are made from the float32 ones on loading.
+    """
     from importlib.metadata import version
 
-    spec = ENGINES[name]
-    kind = "-".join(
-        filter(None, [spec.module, spec.option, compute_type, version(spec.packages[0])])
-    )
+    spec = setup.spec
+    stored = "int8" if setup.compute_type == "int8" else "float32"
+    makers = [spec.packages[0], *(spec.int8_packages if stored == "int8" else ())]
+    kind = "-".join(filter(None, [spec.module, spec.option, stored, *map(version, makers)]))
     where = (
         model.name if model.parent == work / "models" else str(model).strip("/").replace("/", "-")
     )
     return work / "converted" / where / kind
 
 
-def convert(name: str, model: Path, compute_type: str, work: Path) -> None:
+def convert(name: str, model: Path, work: Path) -> None:
     """Convert in a process of its own, unless that was done before. Raises CalledProcessError."""
-    if converted_folder(name, model, compute_type, work).is_dir():
+    if converted_folder(find_engine(name), model, work).is_dir():
         return
-    command = [sys.executable, "-m", "bench.worker", name, "--convert", "--model", str(model)]
-    command += ["--work", str(work), "--compute-type", compute_type]
+    command = [sys.executable, "-m", "bench.worker", name, "--convert"]
+    command += ["--model", str(model), "--work", str(work)]
     log = work / "logs" / f"{name}-convert.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
@@ -120,11 +136,10 @@ def convert(name: str, model: Path, compute_type: str, work: Path) -> None:
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", choices=ENGINES)
+    parser.add_argument("engine", type=find_engine, help="ENGINE[-ISA][-TYPE]")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--compute-type", default="float32")
     parser.add_argument("--convert", action="store_true")
     return parser.parse_args(arguments)
 
@@ -132,22 +147,21 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main() -> None:
     """Convert, or serve the parent."""
     args = parse_arguments()
-    spec = ENGINES[args.engine]
-    folder = converted_folder(args.engine, args.model, args.compute_type, args.work)
+    folder = converted_folder(args.engine, args.model, args.work)
     if args.convert:
         unfinished = folder.with_name(folder.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        spec.convert(args.model, unfinished, args.compute_type)
+        args.engine.convert(args.model, unfinished)
         unfinished.rename(folder)
         return
     pipe = take_stdout()
     try:
-        engine = spec.prepare(args.model, folder, args.threads, args.compute_type)
+        engine = args.engine.prepare(args.model, folder, args.threads)
     except Exception as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=pipe, flush=True)
         raise
-    answers = Answers(engine, read_config(args.model)["vocab_size"])
+    answers = Answers(engine, read_config(args.model)["vocab_size"], find_probe(args.work))
     settle()
     serve(pipe, {"output": answers.output, "turn": answers.turn})
 

@@ -12,10 +12,10 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from . import cli_generate
+from . import cli_accuracy, cli_generate, cli_pack
+from .cli_files import check_output, open_input, open_output, printable, progress, read_texts
 from .errors import CheckpointError, ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -31,13 +31,14 @@ _EXIT_PIPE = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of the process; gives the exit status.
 
-    0: done. 2: an error of the user's, told in one line on stderr. 130: interrupted. 141: what
-    reads the output has gone.
+    0: done. 1: a threshold of ``accuracy`` was broken. 2: an error of the user's, told in one line
+    on stderr. 130: interrupted. 141: what reads the output has gone.
     """
     args = _parser().parse_args(argv)
     try:
         _prepare(args)
-        args.run(args)
+        # What a command gives is its exit status; most have none to give but 0.
+        status: int = args.run(args) or 0
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _EXIT_INTERRUPT
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A message of several lines would not be one that a script can take apart.
         print(f"pyroberta: error: {' '.join(str(error).split())}", file=sys.stderr)
         return _EXIT_ERROR
-    return 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,17 +63,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pyroberta {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    model = argparse.ArgumentParser(add_help=False)
+    work = argparse.ArgumentParser(add_help=False)
+    work.add_argument(
+        "--batch-tokens", type=int, metavar="N", help="the most tokens computed together (4096)"
+    )
+    work.add_argument("--threads", type=int, metavar="N", help="threads of the kernels")
+
+    model = argparse.ArgumentParser(add_help=False, parents=[work])
     model.add_argument(
         "--model", metavar="FOLDER", help="a checkpoint (default: the one that is shipped)"
     )
     model.add_argument(
         "--compute-type", metavar="TYPE", help="what the products are computed in (float32)"
     )
-    model.add_argument(
-        "--batch-tokens", type=int, metavar="N", help="the most tokens computed together (4096)"
-    )
-    model.add_argument("--threads", type=int, metavar="N", help="threads of the kernels")
 
     fill = commands.add_parser("fill-mask", parents=[model], help="guess the masked word of a text")
     fill.add_argument("text", metavar="TEXT", nargs="+", help="holds the model's mask token")
@@ -102,9 +105,17 @@ def _parser() -> argparse.ArgumentParser:
     embed.set_defaults(run=_embed)
 
     cli_generate.add_parser(commands, model)
+    cli_accuracy.add_parser(commands, work)
+
+    cli_pack.add_parser(commands)
 
     info = commands.add_parser("info", help="say what is in a checkpoint's folder")
     info.add_argument("model", metavar="MODEL", nargs="?", help="default: the shipped checkpoint")
+    info.add_argument(
+        "--checksum",
+        action="store_true",
+        help="read all of a packed file too, and see whether it is as it was written",
+    )
     info.set_defaults(run=_info)
 
     config = commands.add_parser("config", help="say what runs here: kernels, threads, versions")
@@ -131,16 +142,16 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 def _fill_mask(args: argparse.Namespace) -> None:
     from .text import pipeline
 
-    _check_output(args.output, (".jsonl",))
+    check_output(args.output, (".jsonl",))
     fill = pipeline("fill-mask", args.model, top_k=args.top_k, **_options(args))
     answers = fill(args.text)
     if args.output is None:
         for i, (text, answer) in enumerate(zip(args.text, answers, strict=True)):
             if len(args.text) > 1:
-                print(("\n" if i else "") + _printable(text))
+                print(("\n" if i else "") + printable(text))
             _print_table(answer)
         return
-    with _open_output(args.output) as out:
+    with open_output(args.output) as out:
         for text, answer in zip(args.text, answers, strict=True):
             out.write(json.dumps({"text": text, "answers": answer}, ensure_ascii=False) + "\n")
 
@@ -153,7 +164,7 @@ def _print_table(answer: list[Any]) -> None:
             _print_table(one)
         return
     rows = [
-        (f"{a['score']:.4f}", _printable(a["token_str"].strip()), _printable(a["sequence"]))
+        (f"{a['score']:.4f}", printable(a["token_str"].strip()), printable(a["sequence"]))
         for a in answer
     ]
     rows.insert(0, ("score", "word", "sequence"))
@@ -162,25 +173,20 @@ def _print_table(answer: list[Any]) -> None:
         print(f"{score:>6}  {word:{width}}  {sequence}")
 
 
-def _printable(text: str) -> str:
-    """``text`` with what would move the cursor or change the terminal written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _embed(args: argparse.Namespace) -> None:
     import numpy as np
 
     from .text import pipeline
 
-    _check_output(args.output, (".npy", ".jsonl"))
+    check_output(args.output, (".npy", ".jsonl"))
     jsonl = args.jsonl or args.input.endswith(".jsonl")
-    with _open_input(args.input) as lines, _progress() as advance:
+    with open_input(args.input) as lines, progress() as advance:
         if os.path.exists(args.output) and os.path.samestat(
             os.stat(args.output), os.fstat(lines.fileno())
         ):
             raise InputError(f"--output must be another file than FILE, not {args.output!r}")
         embed = pipeline("sentence-embedding", args.model, **_options(args))
-        texts = _read_texts(lines, args.input, jsonl)
+        texts = read_texts(lines, args.input, jsonl)
         if args.output.endswith(".npy"):
             vectors = []
             for vector in embed.stream(texts):
@@ -192,7 +198,7 @@ def _embed(args: argparse.Namespace) -> None:
             with open(args.output, "wb") as file:
                 np.save(file, array)
             return
-        with _open_output(args.output) as out:
+        with open_output(args.output) as out:
             waiting: deque[str] = deque()
             for vector in embed.stream(_keep(texts, waiting)):
                 line = {"text": waiting.popleft(), "embedding": _shortest(vector)}
@@ -212,86 +218,14 @@ def _shortest(vector: NDArray[np.float32]) -> list[float]:
     return [float(digits) for digits in vector.astype("U")]
 
 
-def _read_texts(lines: IO[str], name: str, jsonl: bool) -> Iterator[str]:
-    """The text of each line. Raises InputError that numbers a line without one."""
-    try:
-        for number, line in enumerate(lines, 1):
-            if not jsonl:
-                yield line.rstrip("\n")
-            elif line.strip():
-                yield _read_json_text(line, f"{name}, line {number},")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} must be text in UTF-8, not what it holds: {error}") from None
-
-
-def _read_json_text(line: str, where: str) -> str:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} must be JSON, not what it holds: {error}") from None
-    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-        raise InputError(f'{where} must be an object with a str under "text"')
-    text: str = value["text"]
-    return text
-
-
-@contextlib.contextmanager
-def _open_input(name: str) -> Iterator[IO[str]]:
-    """The file's text, or that of stdin for ``-``; a byte-order mark is no part of it."""
-    if name != "-":
-        if not os.path.exists(name):
-            raise FileNotFoundError(f"FILE must be a file or -, not {name!r}")
-        with open(name, encoding="utf-8-sig") as file:
-            yield file
-        return
-    # A file object of its own, since that of stdin has the locale's encoding. (SIM115: a generator
-    # has to open it before the `with`, which then closes it.)
-    stdin = open(sys.stdin.fileno(), encoding="utf-8-sig", closefd=False)  # noqa: SIM115
-    with stdin:
-        yield stdin
-
-
-@contextlib.contextmanager
-def _open_output(name: str) -> Iterator[IO[str]]:
-    if name == "-":
-        yield sys.stdout
-        return
-    with open(name, "w", encoding="utf-8") as file:
-        yield file
-
-
-def _check_output(name: str | None, endings: tuple[str, ...]) -> None:
-    """Refuse an output that cannot be written before anything is computed."""
-    if name is None or name == "-":
-        return
-    if not name.endswith(endings):
-        raise InputError(f"--output must be - or end in {' or '.join(endings)}, not {name!r}")
-    if not Path(name).parent.is_dir():
-        raise FileNotFoundError(f"--output must be in a folder that exists, not {name!r}")
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Any]:
-    """What counts one text done: a progress bar where somebody looks, else nothing."""
-    try:
-        if not sys.stderr.isatty():
-            raise ImportError
-        from tqdm import tqdm
-    except ImportError:
-        yield lambda: None
-        return
-    with tqdm(unit=" texts", file=sys.stderr) as bar:
-        yield bar.update
-
-
 def _info(args: argparse.Namespace) -> None:
     from .shipped import SHIPPED
     from .text.describe import describe
 
-    lines = describe(SHIPPED if args.model is None else args.model)
+    lines = describe(SHIPPED if args.model is None else args.model, checksum=args.checksum)
     width = max(map(len, lines))
     for name, value in lines.items():
-        print(f"{name:{width}}  {_printable(value)}")
+        print(f"{name:{width}}  {printable(value)}")
 
 
 def _config(args: argparse.Namespace) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from .cli_files import check_output, open_output, printable
+
 # What is handed on to the task, by the names that it has there.
 _OPTIONS = (
     "strategy",
@@ -69,12 +71,12 @@ def add_parser(commands: Any, model: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from .cli import _check_output, _open_output, _options
+    from .cli import _options
     from .config import read_config_json
     from .shipped import SHIPPED
     from .text import Text2TextGeneration, TextGeneration, pipeline
 
-    _check_output(args.output, (".jsonl",))
+    check_output(args.output, (".jsonl",))
     options = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     folder = SHIPPED if args.model is None else args.model
     write: TextGeneration | Text2TextGeneration
@@ -93,7 +95,7 @@ def _run(args: argparse.Namespace) -> None:
             )
         return
     answers = write(args.text)
-    with _open_output(args.output) as out:
+    with open_output(args.output) as out:
         for text, answer in zip(args.text, answers, strict=True):
             one = answer[0] if isinstance(answer, list) else answer
             out.write(json.dumps({"text": text} | one, ensure_ascii=False) + "\n")
@@ -119,6 +121,4 @@ def _print_written(write: Any, text: str, streams: bool) -> None:
 
 def _shown(text: str) -> str:
     """``text`` with what would change the terminal escaped, but for the ends of lines."""
-    from .cli import _printable
-
-    return "\n".join(map(_printable, text.split("\n")))
+    return "\n".join(map(printable, text.split("\n")))

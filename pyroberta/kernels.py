@@ -126,11 +126,15 @@ class BlockTensors:
     Args:
         source: all tensors.
         n: the block's number.
+
+    Attributes:
+        name: what its tensors' names begin with.
     """
 
     def __init__(self, source: Source, n: int) -> None:
+        self.name = f"encoder.layer.{n}"
         self._source = source
-        self._prefix = f"encoder.layer.{n}."
+        self._prefix = f"{self.name}."
 
     def read(self, name: str, dtype: np.dtype[Any]) -> Array:
         """A tensor's values."""
@@ -143,7 +147,7 @@ class BlockTensors:
 
     def packed(self) -> Array | None:
         """The whole block as the kernels use it, from a packed file."""
-        return self._source.packed(self._prefix.removesuffix("."))
+        return self._source.packed(self.name)
 
     def in_files(self, names: tuple[str, ...]) -> list[tuple[str, int, int]] | None:
         """Where the weights of some layers stand: file, offset and rows; if all are float32."""
@@ -262,17 +266,24 @@ class NativeKernels:
 
     def block(self, config: RobertaConfig, tensors: BlockTensors, cross: bool) -> Any:
         packed = tensors.packed()
-        block = self._core.Block(
-            self._kernels,
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_attention_heads,
-            _index(config.activation),
-            config.layer_norm_epsilon,
-            cross,
-            self._type,
-            packed,
-        )
+        try:
+            block = self._core.Block(
+                self._kernels,
+                config.hidden_size,
+                config.intermediate_size,
+                config.num_attention_heads,
+                _index(config.activation),
+                config.layer_norm_epsilon,
+                cross,
+                self._type,
+                packed,
+            )
+        except ValueError as error:  # of a packed file that says other sizes of itself than it has
+            raise CheckpointError(
+                f"{tensors.name} must be packed with hidden_size {config.hidden_size}, "
+                f"intermediate_size {config.intermediate_size} and "
+                f"{'a' if cross else 'no'} cross attention: {error}"
+            ) from None
         if packed is not None:
             return block
         linears, norms = _layers(cross)
@@ -357,7 +368,12 @@ class NativeKernels:
         if packed is None:
             matrix = self._core.Packed(self._kernels, weight.rows(slice(None)), index)
         else:
-            matrix = self._core.Packed(self._kernels, packed, *weight.shape, index)
+            try:
+                matrix = self._core.Packed(self._kernels, packed, *weight.shape, index)
+            except ValueError as error:
+                raise CheckpointError(
+                    f"the packed language-model head must be {list(weight.shape)}: {error}"
+                ) from None
 
         def call(x: Array) -> Array:
             y: Array = self._kernels.linear(x, matrix, bias, 0)
@@ -368,9 +384,7 @@ class NativeKernels:
     @property
     def family(self) -> str:
         """The layout of packed weights: equal ones can read each other's packed files."""
-        whole = self.compute_type == "bfloat16x3" and not self._kernels.has_bfloat16x3
-        compute_type = "float32" if whole else self.compute_type
-        return f"{compute_type} in panels of {self._kernels.panel}"
+        return layout_family(self._kernels, self.compute_type)
 
     def activate(self, activation: str, x: Array) -> Array:
         y: Array = self._kernels.activate(_index(activation), x)
@@ -379,6 +393,12 @@ class NativeKernels:
     def layer_norm(self, x: Array, gamma: Array, beta: Array, eps: float) -> Array:
         y: Array = self._kernels.layer_norm(x, None, gamma, beta, eps)
         return y
+
+
+def layout_family(build: Any, compute_type: str) -> str:
+    """``NativeKernels.family`` of one of the extension's builds, in use or not."""
+    whole = compute_type == "bfloat16x3" and not build.has_bfloat16x3
+    return f"{'float32' if whole else compute_type} in panels of {build.panel}"
 
 
 def _float32_mask(mask: Array | None) -> Array | None:

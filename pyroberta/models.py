@@ -266,12 +266,17 @@ def from_pretrained(
         ConfigError: an unknown ``architecture``, or ``config.json`` does not name exactly one
             known class.
     """
+    return find_class(path, architecture).from_pretrained(path, **options)
+
+
+def find_class(path: str | os.PathLike[str], architecture: str | None = None) -> type[Model[Any]]:
+    """The class that ``from_pretrained`` opens a folder as; raises as it does."""
     if architecture is not None:
         if architecture not in _BY_ARCHITECTURE:
             raise ConfigError(
                 f"architecture must be one of {', '.join(_BY_ARCHITECTURE)}, not {architecture!r}"
             )
-        return _BY_ARCHITECTURE[architecture].from_pretrained(path, **options)
+        return _BY_ARCHITECTURE[architecture]
     config = read_config_json(path)
     RobertaConfig.from_hf(config)  # another family is refused by its own reason first
     named = config.get("architectures")
@@ -280,4 +285,4 @@ def from_pretrained(
             f"architectures in config.json must be one of {', '.join(_BY_CLASS)}, not {named!r}; "
             "or name the class yourself with architecture="
         )
-    return _BY_CLASS[named[0]].from_pretrained(path, **options)
+    return _BY_CLASS[named[0]]

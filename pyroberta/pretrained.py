@@ -362,7 +362,7 @@ def _open(
         kernels = choose_kernels(backend, "float32" if compute_type is None else compute_type)
         return FileSource(path, memory_map=memory_map), kernels
     source = PackedSource(path, memory_map=memory_map)
-    kernels = choose_kernels(backend, compute_type or source.compute_type)
+    kernels = choose_kernels(backend, source.compute_type if compute_type is None else compute_type)
     if not isinstance(kernels, NativeKernels):
         raise ConfigError(
             f"backend must be 'native', compiled, for the packed file in {path}, "

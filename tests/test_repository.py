@@ -92,7 +92,7 @@ def test_each_object_of_an_isa_exports_its_table_alone():
         assert [line.split(" ", 2)[2] for line in exported] == [f"pyroberta::{isa}::table"], file
 
 
-@pytest.mark.parametrize("module", ["torch", "tokenizers", "transformers", "tqdm"])
+@pytest.mark.parametrize("module", ["torch", "tokenizers", "transformers", "tqdm", "matplotlib"])
 def test_importing_the_package_imports_no_extra(module):
     code = f"import pyroberta, sys; sys.exit('{module}' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -26,7 +26,7 @@ def prepare(model: Path, converted: Path, threads: int, compute_type: str, optio
     import jax.numpy as jnp
     from safetensors.numpy import load_file
 
-    from bench.models import read_config
+    from bench.models import read_config, weight_files
 
     config = read_config(model)
     heads, eps = config["num_attention_heads"], config["layer_norm_eps"]
@@ -34,7 +34,8 @@ def prepare(model: Path, converted: Path, threads: int, compute_type: str, optio
     dtype = jnp.dtype(compute_type)
     file = {
         name.removeprefix("roberta."): w
-        for name, w in load_file(model / "model.safetensors").items()
+        for path in weight_files(model)
+        for name, w in load_file(path).items()
     }
 
     def linear(name: str) -> tuple[Any, Any]:

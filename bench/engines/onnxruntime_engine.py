@@ -57,7 +57,7 @@ def convert(model: Path, out: Path, compute_type: str, option: str) -> None:
     with tempfile.TemporaryDirectory(dir=out) as folder:
         path = Path(folder) / "exported.onnx"
         export(model, path)
-        if option == "optimised" or compute_type == "int8":
+        if option == "optimised":
             from onnxruntime.transformers.optimizer import optimize_model
 
             config = read_config(model)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .packed import PACKED_FILE, PackedSource, is_packed, save_packed
+from .packed import PACKED_FILE, PackedSource, is_packed
 from .reader import Checkpoint, Tensor, open_checkpoint
 from .source import FileSource, RandomSource, Source, Table
-from .writer import save_checkpoint
+from .writer import save_checkpoint, save_packed
 
 __all__ = [
     "PACKED_FILE",

@@ -10,31 +10,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any
 
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
 
+from ..compute_types import COMPUTE_TYPES
 from ..errors import CheckpointError
-from .reader import Tensor, read_header
-from .source import FileSource, Source
-from .writer import write_config
+from .names import Shapes
+from .reader import _INDEX, _SINGLE, Tensor, read_header
+from .source import FileSource
 
 Array = NDArray[Any]
 
 PACKED_FILE = "model.packed.safetensors"
 
-# Another number, another order of the words inside the packed tensors.
-_LAYOUT = "1"
-_FORMAT = "pyroberta-packed"
-_PREFIX = "packed."
-_IN_PACKED = "PACKED"  # the dtype, so to speak, of what stands in a packed tensor
-# The data begin on a page, so that every packed tensor of whole cache lines is aligned to one.
-_PAGE = 4096
-_DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+# Another number, another order of the words inside the packed tensors, or other metadata.
+LAYOUT = "1"
+FORMAT = "pyroberta-packed"
+PREFIX = "packed."
+LINE = 64  # bytes of a cache line: packed tensors are of whole ones
+# Stands in the header for the checksum while that is computed, over the file as it is then.
+NO_CHECKSUM = "0" * 64
+IN_PACKED = "PACKED"  # the dtype, so to speak, of what stands in a packed tensor
 
 
 class PackedSource(FileSource):
@@ -45,62 +45,72 @@ class PackedSource(FileSource):
         memory_map: use the packed tensors and the tables where they are mapped, else read them.
 
     Attributes:
-        compute_type: what the file was packed for.
+        file: the packed file.
+        compute_type: what it was packed for.
         family: the layout of the packed tensors; see ``NativeKernels.family``.
+        sha256: of the file with zeros in place of this number.
 
     Raises:
-        CheckpointError: not a packed file, or of another layout version.
+        CheckpointError: not a packed file, or of another layout version; or another file of weights
+            stands beside it.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, memory_map: bool = True) -> None:
-        self._file = Path(path) / PACKED_FILE
-        header = read_header(self._file)
-        with safetensors.safe_open(str(self._file), framework="numpy") as file:
-            metadata = file.metadata() or {}
-        try:
-            if metadata["format"] != _FORMAT:
-                raise KeyError("format")
-            layout, self.compute_type = metadata["layout"], metadata["compute_type"]
-            self.family, self._sha256 = metadata["family"], metadata["sha256"]
-            shapes = {
-                str(name): tuple(int(n) for n in shape)
-                for name, shape in json.loads(metadata["shapes"]).items()
-            }
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        self.file = Path(path) / PACKED_FILE
+        other = find_weights(path)
+        if other is not None:
             raise CheckpointError(
-                f"{self._file} must be a file that pyroberta pack wrote, not another: {error!r}"
-            ) from None
-        if layout != _LAYOUT:
-            raise CheckpointError(
-                f"{self._file} must have layout version {_LAYOUT}, not {layout}: "
-                "pack the model again"
+                f"{path} must hold {PACKED_FILE} or {other}, not both: one of the two may be older"
             )
+        header = read_header(self.file)
+        metadata = _read_metadata(self.file)
+        self.compute_type, self.family = metadata["compute_type"], metadata["family"]
+        self.sha256 = metadata["sha256"]
+        shapes = _read_shapes(self.file, metadata["shapes"])
+        tensors = {n: t for n, t in header.items() if not n.startswith(PREFIX)}
         self._packed = {
-            name.removeprefix(_PREFIX): tensor
+            name.removeprefix(PREFIX): tensor
             for name, tensor in header.items()
-            if name.startswith(_PREFIX)
+            if name.startswith(PREFIX)
         }
-        tensors = {n: t for n, t in header.items() if not n.startswith(_PREFIX)}
+        _check_packed(self.file, self._packed, shapes, tensors)
         for name, shape in shapes.items():  # what stands in packed tensors can be listed, not read
-            tensors[name] = Tensor(name, _IN_PACKED, shape, self._file, 0, 0)
+            tensors[name] = Tensor(name, IN_PACKED, shape, self.file, 0, 0)
         super().__init__(tensors, memory_map=memory_map)
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All tensors, by name; those that stand in packed ones have a dtype of their own."""
+        return self._tensors
+
+    def check(self, shapes: Shapes, *, cross_attention: bool) -> None:
+        super().check(shapes, cross_attention=cross_attention)
+        for name, tensor in self._tensors.items():
+            if tensor.dtype == IN_PACKED and name not in shapes:
+                raise CheckpointError(
+                    f"{self.file} must be opened as a model with cross attention, which its packed "
+                    f"blocks have ({name}), not as one without"
+                )
 
     def packed(self, name: str) -> Array | None:
         tensor = self._packed.get(name)
         if tensor is None:
             return None
         if self._memory_map:
-            mapped: Array = np.memmap(self._file, np.uint8, "r", tensor.offset, (tensor.size,))
+            try:
+                mapped: Array = np.memmap(self.file, np.uint8, "r", tensor.offset, (tensor.size,))
+            except ValueError as error:
+                raise CheckpointError(f"{self.file} must hold all of {name}: {error}") from None
             return mapped.view(np.ndarray)
-        room = np.empty(tensor.size + 64, np.uint8)
-        own = room[-room.ctypes.data % 64 :][: tensor.size]
+        room = np.empty(tensor.size + LINE, np.uint8)
+        own = room[-room.ctypes.data % LINE :][: tensor.size]
         tensor.read_into(own)
         return own
 
     def read(self, name: str, dtype: np.dtype[Any] | type = np.float32) -> Array:
-        if self._tensors[name].dtype == _IN_PACKED:
+        if self._tensors[name].dtype == IN_PACKED:
             raise CheckpointError(
-                f"{name} must be read from the checkpoint that was packed: {self._file} has it "
+                f"{name} must be read from the checkpoint that was packed: {self.file} has it "
                 "only as the kernels use it"
             )
         return super().read(name, dtype)
@@ -109,27 +119,26 @@ class PackedSource(FileSource):
         """Raise CheckpointError unless the file was packed for this type and these kernels."""
         if compute_type != self.compute_type:
             raise CheckpointError(
-                f"compute_type must be {self.compute_type!r}, for which {self._file} was packed, "
+                f"compute_type must be {self.compute_type!r}, for which {self.file} was packed, "
                 f"not {compute_type!r}"
             )
         if family != self.family:
             raise CheckpointError(
-                f"{self._file} must be packed for {family}, the layout of the kernels in use here, "
-                f"not for {self.family}: pack the model again on such a CPU, or choose other "
-                "kernels by PYROBERTA_ISA"
+                f"{self.file} must be packed for {family}, the layout of the kernels in use here, "
+                f"not for {self.family}: pack the model again here, or choose other kernels by "
+                "PYROBERTA_ISA"
             )
 
     def verify(self) -> None:
-        """Raise CheckpointError unless the file's data have the checksum they were written with."""
-        first = min(t.offset for t in (*self._packed.values(), *self._tensors.values()) if t.size)
-        digest = hashlib.sha256()
-        with self._file.open("rb") as file:
-            file.seek(first)
+        """Raise CheckpointError unless the file is as it was written."""
+        with self.file.open("rb") as file:
+            header = file.read(8 + _header_length(file))
+            digest = hashlib.sha256(header.replace(self.sha256.encode(), NO_CHECKSUM.encode()))
             while piece := file.read(1 << 22):
                 digest.update(piece)
-        if digest.hexdigest() != self._sha256:
+        if digest.hexdigest() != self.sha256:
             raise CheckpointError(
-                f"{self._file} must have the checksum {self._sha256}, not {digest.hexdigest()}: "
+                f"{self.file} must have the checksum {self.sha256}, not {digest.hexdigest()}: "
                 "it was changed since it was written"
             )
 
@@ -139,90 +148,84 @@ def is_packed(path: str | os.PathLike[str]) -> bool:
     return (Path(path) / PACKED_FILE).exists()
 
 
-class PackedFor(Protocol):
-    """What weights are packed for: the kernels."""
-
-    compute_type: str
-
-    @property
-    def family(self) -> str:
-        """The layout."""
+def find_weights(path: str | os.PathLike[str]) -> str | None:
+    """The file of a checkpoint's weights that stands in the folder, if one does."""
+    return next((name for name in (_SINGLE, _INDEX) if (Path(path) / name).exists()), None)
 
 
-def save_packed(
-    path: str | os.PathLike[str],
-    config: Mapping[str, Any],
-    source: Source,
-    packed: Mapping[str, Array],
-    kernels: PackedFor,
+def _header_length(file: IO[bytes]) -> int:
+    length = int.from_bytes(file.read(8), "little")
+    file.seek(0)
+    return length
+
+
+def _read_metadata(file: Path) -> dict[str, str]:
+    """What a header that was found sound says of the whole file. Raises CheckpointError."""
+    with file.open("rb") as stream:
+        header = stream.read(8 + _header_length(stream))[8:]
+    metadata: dict[str, str] = json.loads(header).get("__metadata__") or {}
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{file} must be a file that pyroberta pack wrote, with the format {FORMAT!r}, "
+            f"not {metadata.get('format')!r}"
+        )
+    if metadata.get("layout") != LAYOUT:
+        raise CheckpointError(
+            f"{file} must have layout version {LAYOUT}, not {metadata.get('layout')}: "
+            "pack the model again"
+        )
+    for key in ("compute_type", "family", "sha256", "shapes"):
+        if key not in metadata:
+            raise CheckpointError(f"{file} must say {key} in its metadata, not leave it out")
+    if metadata["compute_type"] not in COMPUTE_TYPES:
+        raise CheckpointError(
+            f"{file} must be packed for one of {', '.join(COMPUTE_TYPES)}, "
+            f"not for {metadata['compute_type']!r}"
+        )
+    if len(metadata["sha256"]) != len(NO_CHECKSUM):
+        raise CheckpointError(f"sha256 in {file} must be a checksum, not {metadata['sha256']!r}")
+    return metadata
+
+
+def _read_shapes(file: Path, text: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of what stands in packed tensors. Raises CheckpointError."""
+    try:
+        shapes = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"shapes in {file} must be JSON, not what it is: {error}") from None
+    if not isinstance(shapes, dict):
+        raise CheckpointError(f"shapes in {file} must be an object, not {type(shapes).__name__}")
+    for name, shape in shapes.items():
+        whole = isinstance(shape, list) and all(type(n) is int and 0 <= n < 2**63 for n in shape)
+        if not whole or len(shape) not in (1, 2):
+            raise CheckpointError(f"shapes in {file} must give one or two sizes for {name!r}")
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def _check_packed(
+    file: Path, packed: Mapping[str, Tensor], shapes: Shapes, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write ``config.json`` and the packed file; each appears whole or not at all.
-
-    Args:
-        path: the folder, made where it is missing.
-        config: for ``config.json``.
-        source: all tensors.
-        packed: uint8 arrays of whole cache lines; all tensors below the name of a block
-            (``encoder.layer.0``) are in its array and nowhere else.
-        kernels: what they are packed for.
-    """
-    blocks = tuple(f"{name}." for name in packed)
-    shapes, tensors = {}, {}
-    for name in sorted(source.names()):
-        tensor = source.locate(name)
-        if name.startswith(blocks):
-            shapes[name] = source.read(name).shape if tensor is None else tensor.shape
-        elif tensor is None:
-            tensors[name] = ("F32", source.read(name))
-        else:
-            tensors[name] = (tensor.dtype, tensor.read_stored())
-    Path(path).mkdir(parents=True, exist_ok=True)
-    entries: dict[str, Any] = {}
-    arrays: list[Array] = []
-    at = 0
-
-    def add(name: str, dtype: str, array: Array) -> None:
-        nonlocal at
-        entries[name] = {
-            "dtype": dtype,
-            "shape": list(array.shape),
-            "data_offsets": [at, at + array.nbytes],
-        }
-        arrays.append(array)
-        at += array.nbytes
-
-    for name, array in packed.items():
-        add(_PREFIX + name, "U8", array)
-    # Wide numbers first: each tensor is then aligned to its own.
-    for name, (dtype, array) in sorted(tensors.items(), key=lambda item: -_DTYPES[item[1][0]]):
-        add(name, dtype, array)
-    digest = hashlib.sha256()
-    for array in arrays:
-        for piece in _pieces(array):
-            digest.update(piece)
-    entries["__metadata__"] = {
-        "format": _FORMAT,
-        "layout": _LAYOUT,
-        "compute_type": kernels.compute_type,
-        "family": kernels.family,
-        "sha256": digest.hexdigest(),
-        "shapes": json.dumps({name: list(shape) for name, shape in shapes.items()}),
-    }
-    header = json.dumps(entries).encode()
-    header += b" " * (-(8 + len(header)) % _PAGE)
-    file = Path(path) / PACKED_FILE
-    partial = file.with_name(file.name + ".partial")
-    with partial.open("wb") as out:
-        out.write(len(header).to_bytes(8, "little") + header)
-        for array in arrays:
-            for piece in _pieces(array):
-                out.write(piece)
-    os.replace(partial, file)
-    write_config(path, config)
+    """Raise CheckpointError unless the packed tensors are whole and hold all that has shapes."""
+    for name, tensor in packed.items():
+        lines = tensor.size > 0 and tensor.size % LINE == 0 and tensor.offset % LINE == 0
+        if tensor.dtype != "U8" or len(tensor.shape) != 1 or not lines:
+            raise CheckpointError(
+                f"{PREFIX}{name} in {file} must be U8 in whole lines of {LINE} bytes, not "
+                f"{tensor.dtype} {list(tensor.shape)} at byte {tensor.offset}"
+            )
+    for name in shapes:
+        owner = owner_of(name, packed)
+        if owner is None or name in tensors:
+            raise CheckpointError(
+                f"{file} must hold {name} in a packed tensor and nowhere else, not "
+                + ("in none" if owner is None else "beside it too")
+            )
 
 
-def _pieces(array: Array) -> Iterator[memoryview]:
-    """The bytes of an array, a few megabytes at a time."""
-    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    for at in range(0, data.size, 1 << 22):
-        yield data[at : at + (1 << 22)].data
+def owner_of(name: str, packed: Mapping[str, Any]) -> str | None:
+    """The packed tensor that holds ``name``: one called by the first parts of its name."""
+    while name:
+        name = name.rpartition(".")[0]
+        if name in packed:
+            return name
+    return None

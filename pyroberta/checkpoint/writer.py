@@ -1,38 +1,179 @@
-"""Writes a model as Hugging Face reads it: ``config.json`` and ``model.safetensors``."""
+"""Writes a model: as Hugging Face reads it, or as the kernels use it. Files appear whole or not."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
+import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from ..errors import InputError
+from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PACKED_FILE, PREFIX, find_weights, owner_of
+from .source import Source
+
+Array = NDArray[Any]
+
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "U8": 1}
+# The data begin on a page, so that every packed tensor, of whole cache lines, is aligned to one.
+_PAGE = 4096
+
 
 def save_checkpoint(
-    path: str | os.PathLike[str], config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
+    path: str | os.PathLike[str], config: Mapping[str, Any], tensors: Mapping[str, Array]
 ) -> None:
     """Write ``config`` (Hugging Face's keys) and ``tensors`` (its names) to the folder ``path``.
 
-    The folder is made where it is missing. Each file appears whole or not at all.
+    The folder is made where it is missing.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "model.safetensors"
-    partial = weights.with_name(weights.name + ".partial")
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    save_file(arrays, str(partial), metadata={"format": "pt"})
-    os.replace(partial, weights)
-    write_config(folder, config)
+    with _partial(folder / "model.safetensors") as partial:
+        save_file(arrays, str(partial), metadata={"format": "pt"})
+    _write_config(folder, config)
 
 
-def write_config(path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
-    """Write ``config.json`` to the folder ``path``; it appears whole or not at all."""
-    file = Path(path) / "config.json"
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, file)
+class PackedFor(Protocol):
+    """What weights are packed for: the kernels."""
+
+    compute_type: str
+
+    @property
+    def family(self) -> str:
+        """The layout."""
+
+
+def save_packed(
+    path: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    source: Source,
+    packed: Mapping[str, Array],
+    kernels: PackedFor,
+) -> None:
+    """Write ``config.json`` and the packed file; see ``packed.py``.
+
+    Args:
+        path: the folder, made where it is missing.
+        config: for ``config.json``.
+        source: all tensors.
+        packed: uint8 arrays of whole cache lines; all tensors below the name of a block
+            (``encoder.layer.0``) are in its array and nowhere else.
+        kernels: what they are packed for.
+
+    Raises:
+        InputError: the folder holds a checkpoint, which could then be another model.
+    """
+    other = find_weights(path)
+    if other is not None:
+        raise InputError(f"path must be a folder without {other}, not {os.fspath(path)!r}")
+    parts = [
+        _Part(PREFIX + name, "U8", array.shape, functools.partial(np.asarray, array))
+        for name, array in packed.items()
+    ]
+    own, shapes = _beside(source, packed)
+    # Wide numbers first: each tensor is then aligned to its own.
+    parts += sorted(own, key=lambda part: -_BYTES[part.dtype])
+    metadata = {
+        "format": FORMAT,
+        "layout": LAYOUT,
+        "compute_type": kernels.compute_type,
+        "family": kernels.family,
+        "sha256": NO_CHECKSUM,
+        "shapes": json.dumps(shapes),
+    }
+    header = _header(parts, metadata)
+    Path(path).mkdir(parents=True, exist_ok=True)
+    with _partial(Path(path) / PACKED_FILE) as partial, partial.open("wb") as out:
+        digest = hashlib.sha256(header)
+        out.seek(len(header))
+        for part in parts:
+            for piece in _pieces(part.read()):
+                digest.update(piece)
+                out.write(piece)
+        out.seek(0)
+        out.write(header.replace(NO_CHECKSUM.encode(), digest.hexdigest().encode()))
+    _write_config(path, config)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A tensor of a file that is to be written, not read yet."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    read: Callable[[], Array]
+
+
+def _beside(
+    source: Source, packed: Mapping[str, Array]
+) -> tuple[list[_Part], dict[str, tuple[int, ...]]]:
+    """What stands beside the packed tensors; and the shapes of what stands in them."""
+    parts, inside = [], {}
+    names = source.names()
+    whole = _multiplied(names, packed)
+    for name in sorted(names):
+        tensor = source.locate(name)
+        shape = source.read(name).shape if tensor is None else tensor.shape
+        if owner_of(name, packed) is not None:
+            inside[name] = shape
+        elif tensor is None or name in whole:
+            parts.append(_Part(name, "F32", shape, functools.partial(source.read, name)))
+        else:
+            parts.append(_Part(name, tensor.dtype, shape, tensor.read_stored))
+    return parts, inside
+
+
+def _multiplied(names: set[str], packed: Mapping[str, Array]) -> set[str]:
+    """The language-model head's weights where it multiplies by them as they stand, in float32."""
+    dense, decoder = "lm_head.dense.weight", "lm_head.decoder.weight"
+    if dense not in names or dense in packed:
+        return set()
+    return {dense, decoder if decoder in names else "embeddings.word_embeddings.weight"}
+
+
+def _header(parts: list[_Part], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file's first bytes, up to its data."""
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    at = 0
+    for part in parts:
+        end = at + _BYTES[part.dtype] * math.prod(part.shape)
+        entries[part.name] = {"dtype": part.dtype, "shape": part.shape, "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(entries).encode()
+    text += b" " * (-(8 + len(text)) % _PAGE)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _pieces(array: Array) -> Iterator[memoryview]:
+    """The bytes of an array, a few megabytes at a time."""
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    for at in range(0, data.size, 1 << 22):
+        yield data[at : at + (1 << 22)].data
+
+
+def _write_config(path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+    with _partial(Path(path) / "config.json") as partial:
+        partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _partial(file: Path) -> Iterator[Path]:
+    """Another name to write ``file`` under, which is its own once all is written, or is gone."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -4,51 +4,64 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-from ..checkpoint import Checkpoint, FileSource, open_checkpoint
+from ..checkpoint import FileSource, PackedSource, Tensor, is_packed, open_checkpoint
 from ..checkpoint.names import find_prefix
 from ..config import RobertaConfig, read_config_json
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, InputError
+from ..extension import available_isas, chosen_isa, core, has_core
+from ..kernels import layout_family
 from ..models import ARCHITECTURES
 from .sentence_folder import read_sentence_folder, transformer_folder
 from .tokenizer import Tokenizer
 
-_FLOATS = ("F64", "F32", "F16", "BF16")
+_FLOATS = ("F64", "F32", "F16", "BF16", "PACKED")
 
 
-def describe(path: str | os.PathLike[str]) -> dict[str, str]:
+def describe(path: str | os.PathLike[str], *, checksum: bool = False) -> dict[str, str]:
     """What a folder holds, a few words under each heading, in the order to print them.
 
     Args:
-        path: a checkpoint's folder, or one of sentence-transformers.
+        path: a checkpoint's folder, a packed one, or one of sentence-transformers.
+        checksum: read all of a packed file, and see whether it is as it was written.
 
     Raises:
         FileNotFoundError: a folder or file that is not there.
         ConfigError: ``config.json`` is not of a model that this package computes.
-        CheckpointError: a file that is malformed.
+        CheckpointError: a file that is malformed, or that has not its checksum.
+        InputError: a checksum is asked of a checkpoint, which has none.
     """
     folder = transformer_folder(path)
     raw = read_config_json(folder)
     config = RobertaConfig.from_hf(raw)
-    checkpoint = open_checkpoint(folder)
+    tensors: Mapping[str, Tensor]
+    if is_packed(folder):
+        source: FileSource = (packed := PackedSource(folder))
+        tensors, special = packed.tensors, _packed(packed, checksum)
+    else:
+        if checksum:
+            raise InputError(f"--checksum must be asked of a packed folder, not of {str(path)!r}")
+        tensors = open_checkpoint(folder)
+        source, special = FileSource(tensors), {"prefix": repr(find_prefix(tensors))}
     named = raw.get("architectures")
-    sizes = Counter({t.file: t.file.stat().st_size for t in checkpoint.values()})
-    kinds = Counter(tensor.dtype for tensor in checkpoint.values())
+    sizes = Counter({t.file: t.file.stat().st_size for t in tensors.values()})
+    kinds = Counter(tensor.dtype for tensor in tensors.values())
     lines = {
         "folder": str(folder),
         "architecture": ", ".join(map(str, named)) if isinstance(named, list) else "not named",
-        "opens as": ", ".join(_classes(folder, config)) or "none of the classes",
+        "opens as": ", ".join(_classes(source, config)) or "none of the classes",
         "blocks": f"{config.num_blocks}, hidden_size {config.hidden_size}, "
         f"{config.num_attention_heads} heads, intermediate_size {config.intermediate_size}, "
         f"{config.activation}",
         "words": f"{config.vocab_size:,}",
         "usable length": f"{config.max_tokens:,} tokens ({config.max_positions:,} positions less "
         f"the first {config.pad_token_id + 1})",
-        "parameters": f"{_parameters(checkpoint):,}",
+        "parameters": f"{_parameters(tensors):,}",
         "files": ", ".join(f"{f.name} {_size(n)}" for f, n in sorted(sizes.items())),
         "dtypes": ", ".join(f"{kind} ({n} tensors)" for kind, n in kinds.most_common()),
-        "prefix": repr(find_prefix(checkpoint)),
+        **special,
         "tokenizer": _tokenizer(folder, config),
     }
     if (Path(path) / "modules.json").is_file():
@@ -56,9 +69,25 @@ def describe(path: str | os.PathLike[str]) -> dict[str, str]:
     return lines
 
 
-def _classes(folder: Path, config: RobertaConfig) -> list[str]:
+def _packed(source: PackedSource, checksum: bool) -> dict[str, str]:
+    """What a packed file is for, which kernels of this CPU can use it, whether it is whole."""
+    if checksum:
+        source.verify()
+    kernels: dict[bool, list[str]] = {True: [], False: []}
+    for isa in available_isas() if has_core() else []:
+        fits = layout_family(core().find_kernels(isa), source.compute_type) == source.family
+        kernels[fits].append(f"{isa} (in use)" if isa == chosen_isa() else isa)
+    return {
+        "packed for": f"{source.compute_type}: {source.family}",
+        "usable here by": (", ".join(kernels[True]) or "no kernels")
+        + (f"; not by {', '.join(kernels[False])}" if kernels[False] else ""),
+        "checksum": f"sha256 {source.sha256}, "
+        + ("which the file has" if checksum else "not looked at without --checksum"),
+    }
+
+
+def _classes(source: FileSource, config: RobertaConfig) -> list[str]:
     """The classes whose tensors the files hold."""
-    source = FileSource(folder)
     found = []
     for cls in ARCHITECTURES:
         try:
@@ -70,9 +99,9 @@ def _classes(folder: Path, config: RobertaConfig) -> list[str]:
     return found
 
 
-def _parameters(checkpoint: Checkpoint) -> int:
+def _parameters(tensors: Mapping[str, Tensor]) -> int:
     total = 0
-    for tensor in checkpoint.values():
+    for tensor in tensors.values():
         count = 1
         for size in tensor.shape:
             count *= size

@@ -121,7 +121,7 @@ class SentenceEmbedding:
         self.normalize = _flag("normalize", normalize)
         self.lowercase = _flag("lowercase", lowercase)
         self.pools_prompt = _flag("pools_prompt", pools_prompt)
-        self.prompt = self._check_prompt(prompt)
+        self.prompt = check_prompt(prompt, self.pools_prompt)
 
     def __call__(self, texts: str | list[str], *, prompt: str | None = None) -> NDArray[np.float32]:
         """The vectors, float32 ``[n, hidden]``; ``[hidden]`` for one ``str``.
@@ -137,7 +137,10 @@ class SentenceEmbedding:
         checked, single = read_texts(texts)
         prefix = self._prefix(prompt)
         vectors = self._embed(
-            [self.tokenizer.encode_one(self._clean(prefix, t), i) for i, t in enumerate(checked)]
+            [
+                self.tokenizer.encode_one(clean(text, prefix, self.lowercase), i)
+                for i, text in enumerate(checked)
+            ]
         )
         return vectors[0] if single else vectors
 
@@ -159,7 +162,7 @@ class SentenceEmbedding:
         for i, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"texts[{i}] must be a str, not {type(text).__name__}")
-            window.append(self.tokenizer.encode_one(self._clean(prefix, text), i))
+            window.append(self.tokenizer.encode_one(clean(text, prefix, self.lowercase), i))
             tokens += len(window[-1])
             if tokens >= _WINDOW * self.batch_tokens:
                 yield from self._embed(window)
@@ -167,31 +170,13 @@ class SentenceEmbedding:
         yield from self._embed(window)
 
     def _prefix(self, prompt: str | None) -> str:
-        return self.prompt if prompt is None else self._check_prompt(prompt)
-
-    def _check_prompt(self, prompt: str) -> str:
-        if not isinstance(prompt, str):
-            raise ConfigError(f"prompt must be a str, not {prompt!r}")
-        if prompt and not self.pools_prompt:
-            raise ConfigError(
-                f"prompt must be empty, not {prompt!r}: this model's pooling leaves the tokens of "
-                "a prompt out (include_prompt is false), which is not computed here"
-            )
-        return prompt
-
-    def _clean(self, prefix: str, text: str) -> str:
-        text = (prefix + text).strip()
-        return text.lower() if self.lowercase else text
+        return self.prompt if prompt is None else check_prompt(prompt, self.pools_prompt)
 
     def _embed(self, rows: list[list[int]]) -> NDArray[np.float32]:
         """The vectors of encoded texts, ``[n, hidden]``."""
         vectors = np.empty((len(rows), self.model.config.hidden_size), np.float32)
         for row, hidden in hidden_states(self.model, self.tokenizer, rows, self.batch_tokens):
-            vector = pool(hidden, self.pooling)
-            if self.normalize:
-                # A vector of zeros stays one.
-                vector = vector / max(float(np.sqrt((vector * vector).sum())), 1e-12)
-            vectors[row] = vector
+            vectors[row] = to_vector(hidden, self.pooling, self.normalize)
         return vectors
 
 
@@ -207,6 +192,33 @@ def hidden_states(
         hidden = model(input_ids, attention_mask).last_hidden_state
         for i, row in enumerate(batch):
             yield row, hidden[i, : len(rows[row])]
+
+
+def check_prompt(prompt: str, pools_prompt: bool) -> str:
+    """The prompt, or ConfigError for one whose tokens are to be left out of the pooling."""
+    if not isinstance(prompt, str):
+        raise ConfigError(f"prompt must be a str, not {prompt!r}")
+    if prompt and not pools_prompt:
+        raise ConfigError(
+            f"prompt must be empty, not {prompt!r}: this model's pooling leaves the tokens of "
+            "a prompt out (include_prompt is false), which is not computed here"
+        )
+    return prompt
+
+
+def clean(text: str, prompt: str, lowercase: bool) -> str:
+    """``text`` as it is encoded for a sentence's vector."""
+    text = (prompt + text).strip()
+    return text.lower() if lowercase else text
+
+
+def to_vector(hidden: Array, pooling: str, normalize: bool) -> NDArray[np.float64]:
+    """The vector ``[hidden]`` of a text from those of its tokens ``[tokens, hidden]``."""
+    vector = pool(hidden, pooling)
+    if normalize:
+        # A vector of zeros stays one.
+        vector = vector / max(float(np.sqrt((vector * vector).sum())), 1e-12)
+    return vector
 
 
 def pool(hidden: Array, pooling: str) -> NDArray[np.float64]:
