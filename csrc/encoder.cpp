@@ -119,6 +119,9 @@ struct Workspace {
 
 class Run {
  public:
+  // No block has more phases: count the calls in `block` below.
+  static constexpr std::size_t kMostPhases = 18;
+
   Run(Team& team, const RaggedBatch& batch, const RunOptions& options,
       const std::vector<QueryChunk>& chunks, const std::vector<QueryChunk>& cross_chunks,
       const Workspace& work, std::atomic<int>& threads_seen, float* x)
@@ -366,9 +369,9 @@ void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch
   if (options.cross != nullptr) cross_chunks = query_chunks(batch, b.heads, of_encoder);
 
   Workspace work;
-  // Two threads meet at seven barriers a block, some 4 us by the 0.3 to 0.6 of each: below half a
-  // million multiply-adds a block (2 to 3 us on one core) one thread is not slower. (Read once: the
-  // scratch below is for this many.)
+  // Two threads wait for each other seven times a block, some 4 us by the 0.3 to 0.6 of each: below
+  // half a million multiply-adds a block (2 to 3 us on one core) one thread is not slower. (Read
+  // once: the scratch below is for this many.)
   const std::size_t products = tokens * b.hidden * (4 * b.hidden + 2 * b.intermediate_size);
   const int threads = products < 500'000 ? 1 : num_threads();
   const std::size_t wide = round_up(tokens * std::max(3 * b.hidden, b.intermediate_size), 16);
@@ -400,7 +403,7 @@ void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch
   work.wide_operand = work.narrow_operand + narrow_words;
   work.scratch = work.wide_operand + wide_words;
   std::atomic<int> threads_seen{0};
-  run_team(threads, [&](Team& team) {
+  run_team(threads, 1 + count * Run::kMostPhases, [&](Team& team) {
     Run run(team, batch, options, chunks, cross_chunks, work, threads_seen, x);
     run.begin(*blocks[0]);
     for (std::size_t i = 0; i < count; ++i) {

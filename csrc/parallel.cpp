@@ -72,44 +72,34 @@ const char* openmp_version() {
 #endif
 }
 
-std::size_t Team::phase_of_this_thread() const { return phase; }
+Team::Team(int size, std::size_t phases) : size_(size), phases_(phases) {}
 
-void Team::barrier() {
-  if (size_ == 1) return;
-  const unsigned epoch = epoch_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    epoch_.store(epoch + 1, std::memory_order_release);
-    epoch_.notify_all();
+Team::Phase& Team::next_phase() { return phases_[phase++]; }
+
+void Team::finish(Phase& phase, unsigned done, unsigned count) {
+  if (done != 0 && phase.done.fetch_add(done, std::memory_order_acq_rel) + done == count) {
+    phase.done.notify_all();
     return;
   }
-  // Spinning is 0.3 us a barrier. Some 20 us later the thread that we wait for has most likely lost
-  // its core, perhaps to us: sleeping lets it go on. (A call still waits for a thread that another
-  // process keeps from its core, here and at the end of the region.)
+  // Spinning is 0.3 us a phase. Some 20 us later the thread that we wait for has most likely lost
+  // its core, perhaps to us: sleeping lets it go on.
   for (int spins = 0; spins < 2000; ++spins) {
-    if (epoch_.load(std::memory_order_acquire) != epoch) return;
+    if (phase.done.load(std::memory_order_acquire) == count) return;
     pause();
   }
-  while (epoch_.load(std::memory_order_acquire) == epoch) {
-    epoch_.wait(epoch, std::memory_order_acquire);
+  for (unsigned now; (now = phase.done.load(std::memory_order_acquire)) != count;) {
+    phase.done.wait(now, std::memory_order_acquire);
   }
 }
 
-void Team::end_phase() {
-  next_[(phase + 1) % 3].store(0, std::memory_order_relaxed);
-  barrier();
-  ++phase;
-}
-
-void run_team([[maybe_unused]] int threads, void (*body)(Team&, void*), void* context) {
-  Team team;
+void run_team([[maybe_unused]] int threads, std::size_t phases, void (*body)(Team&, void*),
+              void* context) {
 #ifdef _OPENMP
   if (threads > 1 && !forked_after_use.load(std::memory_order_relaxed)) {
     team_was_used.store(true, std::memory_order_relaxed);
+    Team team(threads, phases);
 #pragma omp parallel num_threads(threads)
     {
-#pragma omp single
-      team.size_ = omp_get_num_threads();
       phase = 0;
       const FlushSubnormals flush;
       body(team, context);
@@ -117,6 +107,7 @@ void run_team([[maybe_unused]] int threads, void (*body)(Team&, void*), void* co
     return;
   }
 #endif
+  Team team(1, phases);
   phase = 0;
   const FlushSubnormals flush;
   body(team, context);

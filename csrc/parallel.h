@@ -1,4 +1,4 @@
-// Threads: one team for a whole call, cheap barriers in it, work handed out task by task.
+// Threads: one team for a whole call, work handed out task by task, phase after phase.
 //
 // Three traps of OpenMP end a process (an exception that leaves a region, a thread that cannot be
 // created, a fork after a region). So: nothing inside `run_team` may throw or allocate, and the
@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <type_traits>
+#include <vector>
 
 namespace pyroberta {
 
@@ -19,45 +20,49 @@ int num_threads();
 const char* openmp_version();
 
 // The threads that run one `run_team` body together. Every thread calls the same members in the
-// same order.
+// same order: each call is a phase.
 class Team {
  public:
   int size() const { return size_; }
 
-  // Waits until every thread of the team has come here.
-  void barrier();
-
-  // Calls f(task) once for each task below `count`, by whichever thread is free, and waits until
-  // all are done.
+  // Calls f(task) once for each task below `count`, by whichever thread is free, and returns when
+  // all are done. It does not wait for threads that have no task: one that the system keeps from
+  // its core finds the phases that it missed done, and the others went on without it.
   template <class F>
   void for_each(std::size_t count, const F& f) {
-    std::atomic<std::size_t>& next = next_[phase_of_this_thread() % 3];
-    for (std::size_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < count;) f(task);
-    end_phase();
+    Phase& phase = next_phase();
+    std::size_t done = 0;
+    for (std::size_t task; (task = phase.next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+      f(task);
+      ++done;
+    }
+    finish(phase, static_cast<unsigned>(done), static_cast<unsigned>(count));
   }
 
  private:
-  friend void run_team(int threads, void (*body)(Team&, void*), void* context);
-  std::size_t phase_of_this_thread() const;
-  void end_phase();
+  friend void run_team(int threads, std::size_t phases, void (*body)(Team&, void*), void* context);
+  struct alignas(64) Phase {
+    std::atomic<std::size_t> next{0};
+    std::atomic<unsigned> done{0};
+  };
+  explicit Team(int size, std::size_t phases);
+  Phase& next_phase();
+  static void finish(Phase& phase, unsigned done, unsigned count);
 
-  int size_ = 1;
-  // Phase p counts in next_[p % 3]; next_[(p + 1) % 3] is cleared while p runs, when nobody reads
-  // it: its last use was phase p - 2.
-  std::atomic<std::size_t> next_[3] = {0, 0, 0};
-  alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<unsigned> epoch_{0};
+  int size_;
+  std::vector<Phase> phases_;
 };
 
 // Runs body(team, context) on at most `threads` threads, subnormal numbers taken as zero in each of
-// them, and returns when all are through. The caller's floating-point environment is what it was.
-void run_team(int threads, void (*body)(Team&, void*), void* context);
+// them, and returns when all are through. phases: the most that the body has. The caller's
+// floating-point environment is what it was. Throws std::bad_alloc before it begins.
+void run_team(int threads, std::size_t phases, void (*body)(Team&, void*), void* context);
 
 template <class F>
-void run_team(int threads, F&& body) {
+void run_team(int threads, std::size_t phases, F&& body) {
   using Body = std::remove_reference_t<F>;
   run_team(
-      threads, [](Team& team, void* context) { (*static_cast<Body*>(context))(team); },
+      threads, phases, [](Team& team, void* context) { (*static_cast<Body*>(context))(team); },
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 

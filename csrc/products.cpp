@@ -21,7 +21,7 @@ int threads_for(std::size_t tasks) {
 template <class F>
 void in_pieces(std::size_t count, std::size_t size, const F& f) {
   const std::size_t pieces = (count + size - 1) / size;
-  run_team(threads_for(pieces), [&](Team& team) {
+  run_team(threads_for(pieces), 1, [&](Team& team) {
     team.for_each(pieces,
                   [&](std::size_t piece) { f(piece * size, std::min(count, (piece + 1) * size)); });
   });
@@ -33,7 +33,7 @@ void in_tiles(const Kernels& kernels, const LinearArgs& args, std::size_t column
   const std::size_t rows = rows_of_task(args.rows, kernels.tile_rows);
   const std::size_t row_blocks = (args.rows + rows - 1) / rows;
   const std::size_t pieces = (columns + size - 1) / size;
-  run_team(threads_for(row_blocks * pieces), [&](Team& team) {
+  run_team(threads_for(row_blocks * pieces), 1, [&](Team& team) {
     team.for_each(row_blocks * pieces, [&](std::size_t task) {
       const std::size_t row = task / pieces * rows, piece = task % pieces;
       LinearArgs part = args;
@@ -69,7 +69,7 @@ void pack(const Kernels& kernels, ComputeType type, const float* w, std::size_t 
   const std::size_t panels = (n + kernels.panel - 1) / kernels.panel;
   const int threads = threads_for(panels);
   Scratches scratches(threads, kernels.panel * k);
-  run_team(threads, [&](Team& team) {
+  run_team(threads, 1, [&](Team& team) {
     float* scratch = scratches.next();
     team.for_each(panels, [&](std::size_t panel) {
       kernels.pack(type, w, k, n, k, panel, panel + 1, scratch, packed);
@@ -129,7 +129,7 @@ bool pack_from_files(const Kernels& kernels, ComputeType type, const std::vector
   const std::size_t piece = kernels.panel * k;
   Scratches scratches(threads, 2 * piece);
   std::atomic<bool> sound{true};
-  run_team(threads, [&](Team& team) {
+  run_team(threads, 1, [&](Team& team) {
     float* rows = scratches.next();
     team.for_each(panels, [&](std::size_t panel) {
       const std::size_t first = panel * kernels.panel;
