@@ -119,12 +119,9 @@ struct Workspace {
 
 class Run {
  public:
-  // No block has more phases: count the calls in `block` below.
-  static constexpr std::size_t kMostPhases = 18;
-
   Run(Team& team, const RaggedBatch& batch, const RunOptions& options,
       const std::vector<QueryChunk>& chunks, const std::vector<QueryChunk>& cross_chunks,
-      const Workspace& work, std::atomic<int>& threads_seen, float* x)
+      const Workspace& work, float* x)
       : team_(team),
         batch_(batch),
         tokens_(batch.tokens()),
@@ -132,10 +129,7 @@ class Run {
         chunks_(chunks),
         cross_chunks_(cross_chunks),
         work_(work),
-        x_(x) {
-    scratch_ =
-        work.scratch + static_cast<std::size_t>(threads_seen.fetch_add(1)) * work.scratch_size;
-  }
+        x_(x) {}
 
   // x as the first block wants it.
   void begin(const Block& b) { convert(b.kernels, b.query_key_value, x_, work_.x_operand); }
@@ -219,14 +213,14 @@ class Run {
     }
     const std::size_t pieces = (panels + size - 1) / size;
     const std::size_t y_words = as_operand ? kernels.operand_words(reader->type, linear.n) : 0;
-    team_.for_each(row_blocks * pieces, [&](std::size_t task) {
+    team_.for_each(row_blocks * pieces, [&](std::size_t task, int thread) {
       const std::size_t row = task / pieces * rows, first = task % pieces * size;
       LinearArgs args = {
           linear.type, x + row * x_words,  x_words,       std::min(rows, tokens_ - row),
           linear.k,    linear.n,           linear.packed, linear.bias,
           f,           y + row * linear.n, linear.n};
       if (as_operand) {
-        args.y = scratch_;
+        args.y = scratch(thread);
         args.operand = work_.wide_operand + row * y_words;
         args.operand_type = reader->type;
       }
@@ -235,10 +229,14 @@ class Run {
     if (reader != nullptr && !as_operand) convert(kernels, *reader, y, work_.wide_operand);
   }
 
+  float* scratch(int thread) const {
+    return work_.scratch + static_cast<std::size_t>(thread) * work_.scratch_size;
+  }
+
   // The new tokens' keys and values go to their slots.
   void append(const Block& b, std::size_t index) {
     const KeyValueCache& cache = *options_.cache;
-    team_.for_each(batch_.rows, [&](std::size_t row) {
+    team_.for_each(batch_.rows, [&](std::size_t row, int) {
       const std::size_t begin = static_cast<std::size_t>(batch_.offsets[row]);
       const std::size_t end = static_cast<std::size_t>(batch_.offsets[row + 1]);
       std::size_t at =
@@ -262,7 +260,7 @@ class Run {
   void attend_chunks(const Block& b, const std::vector<QueryChunk>& chunks, std::size_t q_stride,
                      const float* head_mask, bool causal, float* attentions, const F& keys) {
     const std::size_t head_size = b.hidden / b.heads;
-    team_.for_each(chunks.size() * b.heads, [&](std::size_t task) {
+    team_.for_each(chunks.size() * b.heads, [&](std::size_t task, int thread) {
       const QueryChunk& chunk = chunks[task / b.heads];
       const std::size_t head = task % b.heads, query = chunk.begin + chunk.first;
       const Keys row = keys(chunk);
@@ -280,7 +278,7 @@ class Run {
       args.head_weight = head_mask == nullptr ? 1.0f : head_mask[head];
       args.y = work_.narrow + query * b.hidden + head * head_size;
       args.y_stride = b.hidden;
-      args.scratch = scratch_;
+      args.scratch = scratch(thread);
       b.kernels.attention(args);
       if (attentions != nullptr) {
         args.y = attentions + chunk.attentions + (head * chunk.tokens + chunk.first) * chunk.keys;
@@ -333,7 +331,7 @@ class Run {
   template <class F>
   void in_rows(const F& f) {
     constexpr std::size_t kPiece = 16;
-    team_.for_each((tokens_ + kPiece - 1) / kPiece, [&](std::size_t piece) {
+    team_.for_each((tokens_ + kPiece - 1) / kPiece, [&](std::size_t piece, int) {
       f(piece * kPiece, std::min(kPiece, tokens_ - piece * kPiece));
     });
   }
@@ -344,7 +342,6 @@ class Run {
   const RunOptions& options_;
   const std::vector<QueryChunk>&chunks_, &cross_chunks_;
   const Workspace& work_;
-  float* scratch_;
   float* x_;
 };
 
@@ -402,14 +399,14 @@ void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch
   work.narrow_operand = work.x_operand + x_words;
   work.wide_operand = work.narrow_operand + narrow_words;
   work.scratch = work.wide_operand + wide_words;
-  std::atomic<int> threads_seen{0};
-  run_team(threads, 1 + count * Run::kMostPhases, [&](Team& team) {
-    Run run(team, batch, options, chunks, cross_chunks, work, threads_seen, x);
+  {
+    Team team(threads);
+    Run run(team, batch, options, chunks, cross_chunks, work, x);
     run.begin(*blocks[0]);
     for (std::size_t i = 0; i < count; ++i) {
       run.block(*blocks[i], i, i + 1 < count ? blocks[i + 1] : nullptr);
     }
-  });
+  }
   workspaces.give_back(std::move(buffer));
 }
 

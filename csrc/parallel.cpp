@@ -2,13 +2,15 @@
 #include "parallel.h"
 
 #include <pthread.h>
+#include <signal.h>
 
-#include <algorithm>
-#include <string>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <mutex>
+#include <system_error>
+#include <thread>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
 #endif
@@ -17,16 +19,6 @@ namespace pyroberta {
 namespace {
 
 std::atomic<int> threads_wanted{1};
-std::atomic<bool> team_was_used{false};
-std::atomic<bool> forked_after_use{false};
-
-// libgomp's threads do not exist in the child of a fork, and it waits for them for ever.
-void in_child() {
-  if (team_was_used.load()) forked_after_use.store(true);
-}
-[[maybe_unused]] const int at_fork = pthread_atfork(nullptr, nullptr, in_child);
-
-thread_local std::size_t phase = 0;
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -36,81 +28,249 @@ inline void pause() {
 #endif
 }
 
-// Subnormals are taken as zero while this lives (arithmetic on them costs over 100 cycles an
-// instruction), and the thread's control register is put back after.
-class FlushSubnormals {
- public:
+// Takes subnormals as zero in this thread (arithmetic on them costs over 100 cycles an
+// instruction); gives what the control register was.
+unsigned long long flush_subnormals() {
 #if defined(__SSE2__)
-  FlushSubnormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
-  ~FlushSubnormals() { _mm_setcsr(saved_); }
-
- private:
-  unsigned saved_;
+  const unsigned saved = _mm_getcsr();
+  _mm_setcsr(saved | 0x8040u);
+  return saved;
 #elif defined(__aarch64__)
-  FlushSubnormals() {
-    asm volatile("mrs %0, fpcr" : "=r"(saved_));
-    asm volatile("msr fpcr, %0" ::"r"(saved_ | (1ull << 24)));
-  }
-  ~FlushSubnormals() { asm volatile("msr fpcr, %0" ::"r"(saved_)); }
-
- private:
-  unsigned long long saved_;
+  unsigned long long saved;
+  asm volatile("mrs %0, fpcr" : "=r"(saved));
+  asm volatile("msr fpcr, %0" ::"r"(saved | (1ull << 24)));
+  return saved;
+#else
+  return 0;
 #endif
+}
+
+void restore_environment([[maybe_unused]] unsigned long long saved) {
+#if defined(__SSE2__)
+  _mm_setcsr(static_cast<unsigned>(saved));
+#elif defined(__aarch64__)
+  asm volatile("msr fpcr, %0" ::"r"(saved));
+#endif
+}
+
+// A phase in one number, so that a task is taken by one compare-and-exchange: 24 bits that tell it
+// from the phases before, 20 of how many tasks it has, 20 of the next one to take.
+constexpr std::uint64_t kTaskMask = (1u << 20) - 1;
+constexpr std::uint64_t phase_of(std::uint64_t number, std::uint64_t count) {
+  return number << 40 | count << 20;
+}
+constexpr std::uint64_t number_of(std::uint64_t phase) { return phase >> 40; }
+constexpr std::uint64_t count_of(std::uint64_t phase) { return phase >> 20 & kTaskMask; }
+constexpr std::uint64_t next_of(std::uint64_t phase) { return phase & kTaskMask; }
+
+// Where one team's phases stand for helpers to find. Slots are never freed, so a helper that comes
+// late reads one that is another team's by then, and its compare-and-exchange fails. It reads
+// nothing of the caller's (call, context) that it uses before it has taken a task, and the caller
+// goes on only when every task that was taken is done.
+struct Slot {
+  alignas(64) std::atomic<std::uint64_t> phase{0};
+  std::atomic<void (*)(const void*, std::size_t, int)> call{nullptr};
+  std::atomic<const void*> context{nullptr};
+  alignas(64) std::atomic<unsigned> done{0};  // tasks of this phase
+  // Which team has the slot, in the upper bits, and in the lower 16 how many threads have joined
+  // it: a helper's number among them is its own for as long as the team lasts.
+  alignas(64) std::atomic<std::uint64_t> members{0};
+  std::atomic<int> most_members{0};
+  std::atomic<unsigned> signal{0};  // changes with each phase, and when the team goes
 };
+constexpr std::uint64_t kMemberMask = 0xffff, kClosed = kMemberMask;
+
+constexpr int kSlots = 64;
+Slot slots[kSlots];
+std::atomic<std::uint64_t> taken_slots{0}, open_slots{0};  // a bit for each
+std::atomic<unsigned> teams_begun{0};
+
+std::mutex pool_mutex;
+int helpers = 0;  // that there are, under pool_mutex
+
+// Spinning this often is some 20 us: a phase that ends later most likely waits for a thread that
+// has lost its core, perhaps to us. Between calls helpers spin ten times as long, since to wake one
+// takes up to 100 us.
+constexpr int kSpins = 2000, kIdleSpins = 20000;
+
+// Takes and runs one task of the slot's phase, if it has one left; `members` is what the slot's is
+// while the caller's team has it.
+bool run_task(Slot& slot, std::uint64_t team, int thread) {
+  std::uint64_t phase = slot.phase.load(std::memory_order_acquire);
+  for (;;) {
+    if (next_of(phase) >= count_of(phase)) return false;
+    if (slot.members.load(std::memory_order_acquire) >> 16 != team) return false;
+    const auto call = slot.call.load(std::memory_order_relaxed);
+    const void* context = slot.context.load(std::memory_order_relaxed);
+    if (!slot.phase.compare_exchange_weak(phase, phase + 1, std::memory_order_acq_rel,
+                                          std::memory_order_acquire)) {
+      continue;
+    }
+    const unsigned count = static_cast<unsigned>(count_of(phase));
+    call(context, next_of(phase), thread);
+    if (slot.done.fetch_add(1, std::memory_order_acq_rel) + 1 == count) slot.done.notify_all();
+    return true;
+  }
+}
+
+// Joins the slot's team if it wants one more, and helps until the team has gone.
+bool help(Slot& slot) {
+  std::uint64_t members = slot.members.load(std::memory_order_acquire);
+  const std::uint64_t team = members >> 16;
+  do {
+    const std::uint64_t joined = members & kMemberMask;
+    if (members >> 16 != team || joined == kClosed ||
+        joined >= static_cast<std::uint64_t>(slot.most_members.load(std::memory_order_relaxed))) {
+      return false;
+    }
+  } while (!slot.members.compare_exchange_weak(members, members + 1, std::memory_order_acq_rel,
+                                               std::memory_order_acquire));
+  const int thread = static_cast<int>(members & kMemberMask);
+  int spins = 0;
+  for (;;) {
+    const unsigned signal = slot.signal.load(std::memory_order_acquire);
+    if (run_task(slot, team, thread)) {
+      spins = 0;
+    } else if (slot.members.load(std::memory_order_acquire) >> 16 != team) {
+      return true;
+    } else if (++spins < kSpins) {
+      pause();
+    } else {
+      slot.signal.wait(signal, std::memory_order_acquire);
+      spins = 0;
+    }
+  }
+}
+
+void be_a_helper() {
+  flush_subnormals();
+  int spins = 0;
+  for (;;) {
+    const unsigned begun = teams_begun.load(std::memory_order_acquire);
+    bool helped = false;
+    for (std::uint64_t open = open_slots.load(std::memory_order_acquire); open != 0;
+         open &= open - 1) {
+      helped = help(slots[std::countr_zero(open)]) || helped;
+    }
+    if (helped) {
+      spins = 0;
+    } else if (++spins < kIdleSpins) {
+      pause();
+    } else {
+      teams_begun.wait(begun, std::memory_order_acquire);
+      spins = 0;
+    }
+  }
+}
+
+void before_fork() { pool_mutex.lock(); }
+void after_fork_in_parent() { pool_mutex.unlock(); }
+// The child has the thread that called fork and no other: no helper, and no team.
+void after_fork_in_child() {
+  helpers = 0;
+  taken_slots.store(0);
+  open_slots.store(0);
+  for (Slot& slot : slots) {
+    slot.members.store(((slot.members.load() >> 16) + 1) << 16 | kClosed);
+    slot.phase.store(phase_of(number_of(slot.phase.load()) + 1, 0));
+    slot.done.store(0);
+  }
+  pool_mutex.unlock();
+}
+
+// So many helpers, or as many as the system gives; says how many there are.
+int ensure_helpers(int wanted) {
+  const std::lock_guard<std::mutex> lock(pool_mutex);
+  static const bool handlers_set = [] {
+    return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
+  }();
+  if (!handlers_set || helpers >= wanted) return helpers;
+  // Signals are for the threads of the program.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    for (; helpers < wanted; ++helpers) std::thread(be_a_helper).detach();
+  } catch (const std::system_error&) {
+  } catch (const std::bad_alloc&) {
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return helpers;
+}
+
+int take_slot() {
+  std::uint64_t taken = taken_slots.load(std::memory_order_relaxed);
+  for (;;) {
+    const int slot = std::countr_one(taken);
+    if (slot >= kSlots) return -1;
+    if (taken_slots.compare_exchange_weak(taken, taken | std::uint64_t{1} << slot,
+                                          std::memory_order_acq_rel)) {
+      return slot;
+    }
+  }
+}
 
 }  // namespace
 
 void set_num_threads(int n) { threads_wanted.store(std::max(1, n)); }
 int num_threads() { return threads_wanted.load(); }
 
-const char* openmp_version() {
-#ifdef _OPENMP
-  static const std::string version = std::to_string(_OPENMP);
-  return version.c_str();
-#else
-  return "none";
-#endif
-}
-
-Team::Team(int size, std::size_t phases) : size_(size), phases_(phases) {}
-
-Team::Phase& Team::next_phase() { return phases_[phase++]; }
-
-void Team::finish(Phase& phase, unsigned done, unsigned count) {
-  if (done != 0 && phase.done.fetch_add(done, std::memory_order_acq_rel) + done == count) {
-    phase.done.notify_all();
+Team::Team(int threads) {
+  saved_environment_ = flush_subnormals();
+  if (threads <= 1) return;
+  size_ = 1 + std::min(threads - 1, ensure_helpers(threads - 1));
+  if (size_ > 1) slot_ = take_slot();
+  if (slot_ < 0) {
+    size_ = 1;
     return;
   }
-  // Spinning is 0.3 us a phase. Some 20 us later the thread that we wait for has most likely lost
-  // its core, perhaps to us: sleeping lets it go on.
-  for (int spins = 0; spins < 2000; ++spins) {
-    if (phase.done.load(std::memory_order_acquire) == count) return;
+  Slot& slot = slots[slot_];
+  const std::uint64_t team = (slot.members.load(std::memory_order_relaxed) >> 16) + 1;
+  slot.most_members.store(size_, std::memory_order_relaxed);
+  slot.members.store(team << 16 | 1, std::memory_order_release);
+  open_slots.fetch_or(std::uint64_t{1} << slot_, std::memory_order_acq_rel);
+  teams_begun.fetch_add(1, std::memory_order_acq_rel);
+  teams_begun.notify_all();
+}
+
+Team::~Team() {
+  if (slot_ >= 0) {
+    Slot& slot = slots[slot_];
+    open_slots.fetch_and(~(std::uint64_t{1} << slot_), std::memory_order_acq_rel);
+    const std::uint64_t team = (slot.members.load(std::memory_order_relaxed) >> 16) + 1;
+    slot.members.store(team << 16 | kClosed, std::memory_order_release);
+    slot.signal.fetch_add(1, std::memory_order_acq_rel);
+    slot.signal.notify_all();
+    taken_slots.fetch_and(~(std::uint64_t{1} << slot_), std::memory_order_acq_rel);
+  }
+  restore_environment(saved_environment_);
+}
+
+void Team::run_phase(std::size_t count, Call call, const void* context) {
+  if (slot_ < 0) {
+    for (std::size_t task = 0; task < count; ++task) call(context, task, 0);
+    return;
+  }
+  Slot& slot = slots[slot_];
+  slot.call.store(call, std::memory_order_relaxed);
+  slot.context.store(context, std::memory_order_relaxed);
+  slot.done.store(0, std::memory_order_relaxed);
+  const std::uint64_t number = number_of(slot.phase.load(std::memory_order_relaxed)) + 1;
+  slot.phase.store(phase_of(number, count), std::memory_order_release);
+  if (count > 1) {
+    slot.signal.fetch_add(1, std::memory_order_acq_rel);
+    slot.signal.notify_all();
+  }
+  const std::uint64_t team = slot.members.load(std::memory_order_relaxed) >> 16;
+  while (run_task(slot, team, 0)) {
+  }
+  for (int spins = 0; spins < kSpins; ++spins) {
+    if (slot.done.load(std::memory_order_acquire) == count) return;
     pause();
   }
-  for (unsigned now; (now = phase.done.load(std::memory_order_acquire)) != count;) {
-    phase.done.wait(now, std::memory_order_acquire);
+  for (unsigned now; (now = slot.done.load(std::memory_order_acquire)) != count;) {
+    slot.done.wait(now, std::memory_order_acquire);
   }
-}
-
-void run_team([[maybe_unused]] int threads, std::size_t phases, void (*body)(Team&, void*),
-              void* context) {
-#ifdef _OPENMP
-  if (threads > 1 && !forked_after_use.load(std::memory_order_relaxed)) {
-    team_was_used.store(true, std::memory_order_relaxed);
-    Team team(threads, phases);
-#pragma omp parallel num_threads(threads)
-    {
-      phase = 0;
-      const FlushSubnormals flush;
-      body(team, context);
-    }
-    return;
-  }
-#endif
-  Team team(1, phases);
-  phase = 0;
-  const FlushSubnormals flush;
-  body(team, context);
 }
 
 }  // namespace pyroberta

@@ -1,14 +1,14 @@
-// Threads: one team for a whole call, work handed out task by task, phase after phase.
+// Threads: work handed out task by task, phase after phase, to whichever thread has a core.
 //
-// Three traps of OpenMP end a process (an exception that leaves a region, a thread that cannot be
-// created, a fork after a region). So: nothing inside `run_team` may throw or allocate, and the
-// child of a process that has used a team runs on one thread.
+// A pool of our own, since OpenMP has traps that end a process (an exception that leaves a region,
+// a thread that cannot be created, a fork after a region), gives each calling thread a pool of its
+// own, and waits at the end of a region for threads that have nothing to do: with one of two cores
+// taken by another process a call at 1x16 took 28 ms instead of 10 (bench/results says what it
+// takes now).
 #pragma once
 
-#include <atomic>
+#include <algorithm>
 #include <cstddef>
-#include <type_traits>
-#include <vector>
 
 namespace pyroberta {
 
@@ -16,54 +16,52 @@ namespace pyroberta {
 void set_num_threads(int n);
 int num_threads();
 
-// What OpenMP this was compiled with, e.g. "201511", or "none".
-const char* openmp_version();
-
-// The threads that run one `run_team` body together. Every thread calls the same members in the
-// same order: each call is a phase.
+// The calling thread, and what helpers it finds, for one call: made at its beginning, gone at its
+// end. Subnormal numbers are taken as zero meanwhile, and the thread's floating-point environment
+// is put back after. Nothing in it throws or allocates once it is made.
+//
+// Any number of threads may have one at a time: helpers go where there is work. In the child of a
+// fork the pool begins anew.
 class Team {
  public:
+  // At most `threads` threads in all; fewer where the system has no more to give.
+  explicit Team(int threads);
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
   int size() const { return size_; }
 
-  // Calls f(task) once for each task below `count`, by whichever thread is free, and returns when
-  // all are done. It does not wait for threads that have no task: one that the system keeps from
-  // its core finds the phases that it missed done, and the others went on without it.
+  // Calls f(task, thread) once for each task below `count`, by whichever thread is free, and
+  // returns when all are done; `thread` is below size(), and another one in each thread at a time.
+  // It does not wait for helpers that have no task. f must not throw.
   template <class F>
   void for_each(std::size_t count, const F& f) {
-    Phase& phase = next_phase();
-    std::size_t done = 0;
-    for (std::size_t task; (task = phase.next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      f(task);
-      ++done;
+    for (std::size_t from = 0; from < count; from += kMostTasks) {
+      const Part<F> part = {&f, from};
+      run_phase(std::min(kMostTasks, count - from), &Part<F>::call, &part);
     }
-    finish(phase, static_cast<unsigned>(done), static_cast<unsigned>(count));
   }
 
  private:
-  friend void run_team(int threads, std::size_t phases, void (*body)(Team&, void*), void* context);
-  struct alignas(64) Phase {
-    std::atomic<std::size_t> next{0};
-    std::atomic<unsigned> done{0};
+  using Call = void (*)(const void* context, std::size_t task, int thread);
+  static constexpr std::size_t kMostTasks = (std::size_t{1} << 20) - 1;
+
+  template <class F>
+  struct Part {
+    const F* f;
+    std::size_t from;
+    static void call(const void* context, std::size_t task, int thread) {
+      const Part& part = *static_cast<const Part*>(context);
+      (*part.f)(part.from + task, thread);
+    }
   };
-  explicit Team(int size, std::size_t phases);
-  Phase& next_phase();
-  static void finish(Phase& phase, unsigned done, unsigned count);
 
-  int size_;
-  std::vector<Phase> phases_;
+  void run_phase(std::size_t count, Call call, const void* context);
+
+  int slot_ = -1;  // where helpers find this team's phases; -1 for none
+  int size_ = 1;
+  unsigned long long saved_environment_ = 0;
 };
-
-// Runs body(team, context) on at most `threads` threads, subnormal numbers taken as zero in each of
-// them, and returns when all are through. phases: the most that the body has. The caller's
-// floating-point environment is what it was. Throws std::bad_alloc before it begins.
-void run_team(int threads, std::size_t phases, void (*body)(Team&, void*), void* context);
-
-template <class F>
-void run_team(int threads, std::size_t phases, F&& body) {
-  using Body = std::remove_reference_t<F>;
-  run_team(
-      threads, phases, [](Team& team, void* context) { (*static_cast<Body*>(context))(team); },
-      const_cast<void*>(static_cast<const void*>(&body)));
-}
 
 }  // namespace pyroberta

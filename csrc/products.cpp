@@ -21,9 +21,8 @@ int threads_for(std::size_t tasks) {
 template <class F>
 void in_pieces(std::size_t count, std::size_t size, const F& f) {
   const std::size_t pieces = (count + size - 1) / size;
-  run_team(threads_for(pieces), 1, [&](Team& team) {
-    team.for_each(pieces,
-                  [&](std::size_t piece) { f(piece * size, std::min(count, (piece + 1) * size)); });
+  Team(threads_for(pieces)).for_each(pieces, [&](std::size_t piece, int) {
+    f(piece * size, std::min(count, (piece + 1) * size));
   });
 }
 
@@ -33,34 +32,15 @@ void in_tiles(const Kernels& kernels, const LinearArgs& args, std::size_t column
   const std::size_t rows = rows_of_task(args.rows, kernels.tile_rows);
   const std::size_t row_blocks = (args.rows + rows - 1) / rows;
   const std::size_t pieces = (columns + size - 1) / size;
-  run_team(threads_for(row_blocks * pieces), 1, [&](Team& team) {
-    team.for_each(row_blocks * pieces, [&](std::size_t task) {
-      const std::size_t row = task / pieces * rows, piece = task % pieces;
-      LinearArgs part = args;
-      part.rows = std::min(rows, args.rows - row);
-      part.x += row * args.x_stride;
-      part.y += row * args.y_stride;
-      f(part, piece * size, std::min(columns, (piece + 1) * size));
-    });
+  Team(threads_for(row_blocks * pieces)).for_each(row_blocks * pieces, [&](std::size_t task, int) {
+    const std::size_t row = task / pieces * rows, piece = task % pieces;
+    LinearArgs part = args;
+    part.rows = std::min(rows, args.rows - row);
+    part.x += row * args.x_stride;
+    part.y += row * args.y_stride;
+    f(part, piece * size, std::min(columns, (piece + 1) * size));
   });
 }
-
-}  // namespace
-
-namespace {
-
-// A buffer cut into equal parts, one for each thread of a team that asks.
-class Scratches {
- public:
-  Scratches(int threads, std::size_t size)
-      : size_(size), buffer_(size * static_cast<std::size_t>(threads)) {}
-  float* next() { return buffer_.data() + static_cast<std::size_t>(taken_.fetch_add(1)) * size_; }
-
- private:
-  std::size_t size_;
-  Buffer buffer_;
-  std::atomic<int> taken_{0};
-};
 
 }  // namespace
 
@@ -68,12 +48,11 @@ void pack(const Kernels& kernels, ComputeType type, const float* w, std::size_t 
           float* packed) {
   const std::size_t panels = (n + kernels.panel - 1) / kernels.panel;
   const int threads = threads_for(panels);
-  Scratches scratches(threads, kernels.panel * k);
-  run_team(threads, 1, [&](Team& team) {
-    float* scratch = scratches.next();
-    team.for_each(panels, [&](std::size_t panel) {
-      kernels.pack(type, w, k, n, k, panel, panel + 1, scratch, packed);
-    });
+  const std::size_t size = kernels.panel * k;
+  const Buffer scratch(size * static_cast<std::size_t>(threads));
+  Team(threads).for_each(panels, [&](std::size_t panel, int thread) {
+    kernels.pack(type, w, k, n, k, panel, panel + 1,
+                 scratch.data() + static_cast<std::size_t>(thread) * size, packed);
   });
 }
 
@@ -127,20 +106,18 @@ bool pack_from_files(const Kernels& kernels, ComputeType type, const std::vector
   const std::size_t panels = (n + kernels.panel - 1) / kernels.panel;
   const int threads = threads_for(panels);
   const std::size_t piece = kernels.panel * k;
-  Scratches scratches(threads, 2 * piece);
+  const Buffer scratch(2 * piece * static_cast<std::size_t>(threads));
   std::atomic<bool> sound{true};
-  run_team(threads, 1, [&](Team& team) {
-    float* rows = scratches.next();
-    team.for_each(panels, [&](std::size_t panel) {
-      const std::size_t first = panel * kernels.panel;
-      const std::size_t count = std::min(kernels.panel, n - first);
-      if (read_rows(parts, first, count, k, rows)) {
-        kernels.pack(type, rows, k, count, k, 0, 1, rows + piece,
-                     packed + panel * kernels.panel_words(type, k));
-      } else {
-        sound.store(false);
-      }
-    });
+  Team(threads).for_each(panels, [&](std::size_t panel, int thread) {
+    float* rows = scratch.data() + static_cast<std::size_t>(thread) * 2 * piece;
+    const std::size_t first = panel * kernels.panel;
+    const std::size_t count = std::min(kernels.panel, n - first);
+    if (read_rows(parts, first, count, k, rows)) {
+      kernels.pack(type, rows, k, count, k, 0, 1, rows + piece,
+                   packed + panel * kernels.panel_words(type, k));
+    } else {
+      sound.store(false);
+    }
   });
   return sound.load();
 }

@@ -7,7 +7,6 @@ _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int64]
 
 version: str
-openmp: str
 attention_queries: int
 
 class Kernels:

@@ -114,7 +114,6 @@ def show_config() -> None:
             f"can run here: {' '.join(available_isas())})"
         )
         lines["threads"] = str(get_num_threads())
-        lines["OpenMP"] = _openmp_runtime()
     else:
         lines["kernels"] = "reference (the compiled extension is missing)"
     lines["compute types"] = " ".join(NATIVE_COMPUTE_TYPES)
@@ -124,14 +123,3 @@ def show_config() -> None:
     width = max(map(len, lines))
     for name, value in lines.items():
         print(f"{name:{width}}  {value}")
-
-
-def _openmp_runtime() -> str:
-    version = core().openmp
-    try:
-        with open("/proc/self/maps") as maps:
-            names = {os.path.basename(line.split()[-1]) for line in maps if "omp" in line}
-    except OSError:
-        names = set()
-    runtimes = sorted(name for name in names if ".so" in name and "mp" in name)
-    return f"{version} ({', '.join(runtimes)})" if runtimes else str(version)

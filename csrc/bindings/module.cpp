@@ -30,7 +30,6 @@ PYBIND11_MODULE(_core, m) {
   using namespace pyroberta;
   m.doc() = "The compiled kernels. Private: use the pyroberta package.";
   m.attr("version") = PYROBERTA_VERSION;
-  m.attr("openmp") = openmp_version();
   m.attr("attention_queries") = kAttentionQueries;
 
   bind_kernels(m);
