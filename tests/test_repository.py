@@ -28,10 +28,23 @@ def contract_names() -> list[str]:
     return re.findall(r"\(\*(\w+)\)\(", struct[: struct.index("\n};")])
 
 
+# The test files of kernels that have none of their own name.
+TESTED_IN = {
+    "attention_weights": "attention",
+    "to_operand": "operand",
+    "operand_words": "operand",
+    "panel_words": "pack",
+}
+
+# How a build lays out the numbers that compute_types.py gives: the reference has the numbers alone.
+LAYOUTS = {"to_operand", "operand_words", "panel_words"}
+
+
 @pytest.mark.parametrize("name", [*contract_names(), "run_blocks"])
 def test_each_kernel_has_a_reference_and_a_test(name):
-    assert inspect.isfunction(getattr(reference, name))
-    test = "attention" if name == "attention_weights" else name
+    if name not in LAYOUTS:
+        assert inspect.isfunction(getattr(reference, name))
+    test = TESTED_IN.get(name, name)
     assert (ROOT / f"tests/kernels/test_{test}.py").is_file()
 
 

@@ -5,11 +5,14 @@ import pytest
 
 from pyroberta import _core, reference
 from pyroberta.activations import ACTIVATIONS
+from pyroberta.compute_types import COMPUTE_TYPES
 
 HIDDEN, WIDE, HEADS = 36, 100, 4  # head size 9, no width a multiple of 8
 
 
-def make(rng, kernels, activation="gelu", hidden=HIDDEN, wide=WIDE, heads=HEADS):
+def make(
+    rng, kernels, activation="gelu", hidden=HIDDEN, wide=WIDE, heads=HEADS, compute_type="float32"
+):
     """One block for the build, and the same for the reference in float64."""
     index = ACTIVATIONS.index(activation)
     shapes = {
@@ -18,7 +21,9 @@ def make(rng, kernels, activation="gelu", hidden=HIDDEN, wide=WIDE, heads=HEADS)
         "intermediate": (wide, hidden),
         "output": (hidden, wide),
     }
-    native = _core.Block(kernels, hidden, wide, heads, index, 1e-5)
+    native = _core.Block(
+        kernels, hidden, wide, heads, index, 1e-5, False, COMPUTE_TYPES.index(compute_type)
+    )
     fields = {}
     for name, (n, k) in shapes.items():
         weight = (rng.normal(size=(n, k)) * k**-0.5).astype(np.float32)
@@ -29,7 +34,7 @@ def make(rng, kernels, activation="gelu", hidden=HIDDEN, wide=WIDE, heads=HEADS)
         gamma, beta = (rng.normal(1, 0.2, hidden).astype(np.float32) for _ in range(2))
         native.set_norm(name, gamma, beta)
         fields[name] = (gamma.astype(np.float64), beta.astype(np.float64))
-    return native, reference.Block(heads, index, 1e-5, **fields)
+    return native, reference.Block(heads, index, 1e-5, **fields, compute_type=compute_type)
 
 
 def ragged(rng, lengths, hidden=HIDDEN):
@@ -72,8 +77,12 @@ def test_two_blocks_in_one_call_are_two_calls(kernels, rng):
     np.testing.assert_array_equal(once, run([second], middle, offsets)[0])
 
 
-def test_bits_of_a_row_depend_on_that_row_alone(kernels, rng, threads):
-    native, _ = make(rng, kernels, hidden=264, wide=520, heads=3)
+# A product writes the operand that the next one reads where that leaves a task for each thread,
+# else float32 that is converted after it. int8 writes 768 columns at a time: here both are done.
+@pytest.mark.parametrize("wide", [520, 1600])
+@pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
+def test_bits_of_a_row_depend_on_that_row_alone(kernels, rng, threads, compute_type, wide):
+    native, _ = make(rng, kernels, hidden=264, wide=wide, heads=3, compute_type=compute_type)
     lengths = [1, 40, 7, 130, 3]
     x, offsets = ragged(rng, lengths, hidden=264)
     together, _, _ = run([native], x, offsets)

@@ -6,13 +6,14 @@ from kernels.test_run_blocks import HEADS, HIDDEN, WIDE, ragged, run
 
 from pyroberta import _core, reference
 from pyroberta.activations import ACTIVATIONS
+from pyroberta.compute_types import COMPUTE_TYPES
 
 SLOTS = 140
 
 
-def make(rng, kernels):
+def make(rng, kernels, compute_type="float32", activation="gelu"):
     """One block with cross attention for the build, and the same for the reference in float64."""
-    gelu = ACTIVATIONS.index("gelu")
+    f = ACTIVATIONS.index(activation)
     shapes = {
         "query_key_value": (3 * HIDDEN, HIDDEN),
         "attention_output": (HIDDEN, HIDDEN),
@@ -22,7 +23,9 @@ def make(rng, kernels):
         "cross_key_value": (2 * HIDDEN, HIDDEN),
         "cross_output": (HIDDEN, HIDDEN),
     }
-    native = _core.Block(kernels, HIDDEN, WIDE, HEADS, gelu, 1e-5, True)
+    native = _core.Block(
+        kernels, HIDDEN, WIDE, HEADS, f, 1e-5, True, COMPUTE_TYPES.index(compute_type)
+    )
     fields = {}
     for name, (n, k) in shapes.items():
         weight = (rng.normal(size=(n, k)) * k**-0.5).astype(np.float32)
@@ -33,7 +36,7 @@ def make(rng, kernels):
         gamma, beta = (rng.normal(1, 0.2, HIDDEN).astype(np.float32) for _ in range(2))
         native.set_norm(name, gamma, beta)
         fields[name] = (gamma.astype(np.float64), beta.astype(np.float64))
-    return native, reference.Block(HEADS, gelu, 1e-5, **fields)
+    return native, reference.Block(HEADS, f, 1e-5, **fields, compute_type=compute_type)
 
 
 def empty_cache(rows, dtype=np.float32):
@@ -64,8 +67,9 @@ def steps(rng, native, x, offsets, cuts):
     return np.concatenate([piece for row in results for piece in row])
 
 
-def test_steps_give_the_bits_of_one_pass(kernels, rng, threads):
-    native, _ = make(rng, kernels)
+@pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
+def test_steps_give_the_bits_of_one_pass(kernels, rng, threads, compute_type):
+    native, _ = make(rng, kernels, compute_type)
     x, offsets = ragged(rng, [1, 70, 9, 130])
     whole, _, _ = run_native(native, x, offsets)
     for cuts in [[], [0.5], [0.1, 0.11, 0.99], np.linspace(0, 1, 20)]:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pyroberta
+from pyroberta.compute_types import COMPUTE_TYPES
 
 CONFIG = pyroberta.RobertaConfig(
     vocab_size=31,
@@ -73,9 +74,12 @@ def in_steps(model: Any, ids: Any, mask: Any, cuts: list[int], **encoder: Any) -
     cuts=st.lists(st.integers(1, 20), max_size=6),
     cross=st.booleans(),
 )
-def test_prefill_and_any_steps_give_the_bits_of_one_pass(isa, seed, rows, tokens, cuts, cross):
+@pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
+def test_prefill_and_any_steps_give_the_bits_of_one_pass(
+    isa, compute_type, seed, rows, tokens, cuts, cross
+):
     rng = np.random.default_rng(seed)
-    model = make(CROSS if cross else CONFIG)
+    model = make(CROSS if cross else CONFIG, compute_type=compute_type)
     ids, mask = ragged_batch(rng, rows, tokens)
     encoder = encoder_output(rng, rows) if cross else {}
     whole = model(ids, mask, **encoder).logits

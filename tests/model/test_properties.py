@@ -1,4 +1,4 @@
-"""A row's bits depend on that row alone: for every build, by batches that hypothesis draws."""
+"""A row's bits depend on that row alone: for every build and compute type, by drawn batches."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from support import CLASSES, HEADS, MAX_TOKENS, TINY, main_output, make_folder
 
 import pyroberta
+from pyroberta.compute_types import COMPUTE_TYPES
 
 WORDS = TINY["vocab_size"]
 PAD = TINY["pad_token_id"]
+LM = "for_masked_language_modeling"
+# Widths that int8 turns by 16 and by 32 columns at a time, one of them more than a group of 768.
+TURNED = {"hidden_size": 48, "intermediate_size": 800}
 
 # The fixtures here set up what does not change between examples.
 few = functools.partial(
@@ -35,12 +39,20 @@ batches = st.lists(rows, min_size=1, max_size=6)
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("checkpoints")
-    return {name: make_folder(root / name, name) for name in HEADS}
+    turned = make_folder(root / "turned", "for_token_classification", **TURNED)
+    return {name: make_folder(root / name, name) for name in HEADS} | {"turned": turned}
+
+
+@pytest.fixture(params=COMPUTE_TYPES)
+def compute_type(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture
-def model(isa: str, folders: dict[str, Path]) -> Any:
-    return CLASSES["for_token_classification"].from_pretrained(folders["for_token_classification"])
+def model(isa: str, folders: dict[str, Path], compute_type: str) -> Any:
+    name = "for_token_classification"
+    folder = folders[name if compute_type == "float32" else "turned"]
+    return CLASSES[name].from_pretrained(folder, compute_type=compute_type)
 
 
 def look(model: Any, ids: Any, mask: Any) -> list[np.ndarray]:
@@ -155,11 +167,15 @@ def test_what_stands_at_masked_places_after_a_row_changes_no_bit_of_it(model, ba
 
 @few(max_examples=8)
 @given(batch=batches, threads=st.integers(2, 4), width=st.integers(0, 9))
-@pytest.mark.parametrize("architecture", HEADS)
+@pytest.mark.parametrize(
+    ("architecture", "compute_type"),
+    [*((name, "float32") for name in HEADS), *((LM, one) for one in COMPUTE_TYPES[1:])],
+)
 def test_every_head_gives_a_row_the_same_bits_alone_and_in_a_batch(
-    isa, folders, restored_threads, architecture, batch, threads, width
+    isa, folders, restored_threads, architecture, compute_type, batch, threads, width
 ):
-    model = CLASSES[architecture].from_pretrained(folders[architecture])
+    folder = folders[architecture]
+    model = CLASSES[architecture].from_pretrained(folder, compute_type=compute_type)
     longest = max(map(len, batch))
     ids = np.array([row + [PAD] * (longest + width - len(row)) for row in batch])
     choices = architecture == "for_multiple_choice"
@@ -176,10 +192,10 @@ def test_every_head_gives_a_row_the_same_bits_alone_and_in_a_batch(
         assert_same_bits(np.ascontiguousarray(ours), one)
 
 
-def test_a_row_has_the_same_bits_where_a_batch_is_cut_into_groups(isa, tmp_path):
+def test_a_row_has_the_same_bits_where_a_batch_is_cut_into_groups(isa, tmp_path, compute_type):
     """More tokens than the encoder takes at once (4,096), a long row across the border."""
     path = make_folder(tmp_path, "base", max_position_embeddings=1202)
-    model = CLASSES["base"].from_pretrained(path)
+    model = CLASSES["base"].from_pretrained(path, compute_type=compute_type)
     rng = np.random.default_rng(5)
     lengths = [1100, 700, 1200, 1090, 3, 1200, 512]
     ids = np.full((len(lengths), 1200), PAD)
