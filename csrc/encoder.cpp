@@ -41,6 +41,8 @@ Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::s
     std::size_t at = 0;
     const auto take = [&](std::size_t size) {
       float* p = base == nullptr ? nullptr : base + at;
+      // What rounding adds goes into packed files too: not what the heap held.
+      if (base != nullptr && memory == nullptr) std::fill(p + size, p + round_up(size, 16), 0.0f);
       at += round_up(size, 16);
       return p;
     };
@@ -279,7 +281,6 @@ class Run {
       args.y = work_.narrow + query * b.hidden + head * head_size;
       args.y_stride = b.hidden;
       args.scratch = scratch(thread);
-      args.type = b.attention_output.type;
       b.kernels.attention(args);
       if (attentions != nullptr) {
         args.y = attentions + chunk.attentions + (head * chunk.tokens + chunk.first) * chunk.keys;

@@ -86,6 +86,8 @@ def _codes(turned: Array) -> tuple[Array, Array]:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         inverse = np.where(most > 0, np.float32(127) / most, np.float32(0))
         codes = np.clip(np.rint(turned * inverse), -127, 127)
+    # 0 times the infinite inverse of a subnormal, and NaN: what the kernels' clamp makes of them.
+    codes = np.where(np.isnan(codes), np.float32(-127), codes)
     return codes, most / np.float32(127)
 
 

@@ -161,7 +161,8 @@ class Model(Generic[Output]):
         processes share the memory. One file serves every CPU whose kernels have the same layout.
 
         Raises:
-            InputError: a model on the reference backend, or one that was packed itself.
+            InputError: a model on the reference backend, or one that was packed itself; a folder
+                that holds a checkpoint.
         """
         kernels = self._parts.kernels
         if not isinstance(kernels, NativeKernels):

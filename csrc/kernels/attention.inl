@@ -8,7 +8,6 @@
 #endif
 
 #include <cstddef>
-#include <type_traits>
 
 #include "kernels.h"
 
@@ -17,93 +16,63 @@ namespace {
 
 constexpr std::size_t kScores = (kAttentionKeys + kPanel - 1) / kPanel * kPanel;
 
-// The words of one row of queries, and the steps of a product with it.
-template <class Dot>
-inline std::size_t query_words(std::size_t head_size) {
-  return std::is_same_v<Dot, Float32Dot> ? head_size
-                                         : packed_steps(ComputeType::bfloat16, head_size);
-}
-
 // The parts of AttentionArgs::scratch.
 struct AttentionScratch {
   AttentionScratch(const AttentionArgs& args)
       : padded(round_up(args.head_size, kPanel)),
         keys(args.scratch),
-        values(keys + kScores * attention_width(args.head_size)),
+        values(keys + kScores * args.head_size),
         queries(values + kAttentionKeys * padded),
-        sums(queries + kAttentionQueries * attention_width(args.head_size)),
+        sums(queries + kAttentionQueries * args.head_size),
         largest(sums + kAttentionQueries * padded),
         total(largest + kAttentionQueries),
         scores(total + kAttentionQueries) {}
   std::size_t padded;      // head_size, rounded up to whole panels
   float* keys;             // one block of keys, packed as `pack` does
-  float* values;           // one block of values, [padded / kPanel, kAttentionKeys, kPanel] (in
-                           // bfloat16 half as many rows, each a pair of keys)
-  float* queries;          // [queries, query_words], scaled
+  float* values;           // one block of values, [padded / kPanel, kAttentionKeys, kPanel]
+  float* queries;          // [queries, head_size], scaled
   float* sums;             // [queries, padded], the weighted values so far
   float *largest, *total;  // [queries], of the scores so far
   float* scores;           // [kTileRows, kScores]
 };
 
 // The block of values from key `from` on, in panels, columns beyond head_size zero.
-template <class Dot>
 inline void pack_values(const AttentionArgs& args, std::size_t from, std::size_t keys,
                         float* values) {
-  constexpr std::size_t kKeys = std::is_same_v<Dot, Float32Dot> ? 1 : 2;  // in a word
-  for (std::size_t c = 0; c < round_up(args.head_size, kPanel); c += kLanes) {
-    const std::size_t lanes = args.head_size > c ? args.head_size - c : 0;
+  for (std::size_t c = 0; c < args.head_size; c += kLanes) {
+    const std::size_t lanes = args.head_size - c < kLanes ? args.head_size - c : kLanes;
     float* out = values + (c / kPanel) * kAttentionKeys * kPanel + c % kPanel;
-    const auto value = [&](std::size_t j) {
-      if (lanes == 0 || j >= keys) return zero();
-      return load_some(args.v + (from + j) * args.v_stride + c, lanes);
-    };
-    for (std::size_t j = 0; j < keys; j += kKeys, out += kPanel) {
-      store(out, kKeys == 1 ? value(j) : pair_bfloat16(value(j), value(j + 1)));
+    for (std::size_t j = 0; j < keys; ++j) {
+      const float* v = args.v + (from + j) * args.v_stride + c;
+      store(out + j * kPanel, lanes == kLanes ? load(v) : load_first(v, lanes));
     }
+  }
+  for (std::size_t c = round_up(args.head_size, kLanes); c < round_up(args.head_size, kPanel);
+       c += kLanes) {
+    float* out = values + (c / kPanel) * kAttentionKeys * kPanel + c % kPanel;
+    for (std::size_t j = 0; j < keys; ++j) store(out + j * kPanel, zero());
   }
 }
 
-template <class Dot>
 inline void scale_queries(const AttentionArgs& args, float* queries) {
-  constexpr bool kFloat = std::is_same_v<Dot, Float32Dot>;
-  const std::size_t words = query_words<Dot>(args.head_size);
-  const Vec scale = set(args.scale);
-  for (std::size_t i = 0; i < args.queries; ++i) {
-    const float* q = args.q + i * args.q_stride;
-    float* out = queries + i * words;
-    for (std::size_t c = 0; c < (kFloat ? words : 2 * words); c += kLanes) {
-      const std::size_t lanes = args.head_size > c ? args.head_size - c : 0;
-      const Vec scaled = lanes == 0 ? zero() : mul(load_some(q + c, lanes), scale);
-      if constexpr (!kFloat) {
-        store_bfloat16(reinterpret_cast<char*>(out) + 2 * c, scaled);
-      } else if (lanes >= kLanes) {
-        store(out + c, scaled);
-      } else {
-        store_first(out + c, scaled, lanes);
-      }
+  for (std::size_t i = 0; i < args.queries; ++i)
+    for (std::size_t c = 0; c < args.head_size; c += kLanes) {
+      const std::size_t lanes = args.head_size - c < kLanes ? args.head_size - c : kLanes;
+      const float* q = args.q + i * args.q_stride + c;
+      store_first(queries + i * args.head_size + c, mul(load_first(q, lanes), set(args.scale)),
+                  lanes == kLanes ? 0 : lanes);
+      if (lanes == kLanes) store(queries + i * args.head_size + c, mul(load(q), set(args.scale)));
     }
-  }
-}
-
-template <class Dot>
-inline void pack_keys(const AttentionArgs& args, std::size_t from, std::size_t keys, float* out) {
-  const float* k = args.k + from * args.k_stride;
-  const std::size_t panels = (keys + kPanel - 1) / kPanel;
-  if constexpr (std::is_same_v<Dot, Float32Dot>) {
-    pack_float32(k, args.k_stride, keys, args.head_size, 0, panels, out);
-  } else {
-    pack(ComputeType::bfloat16, k, args.k_stride, keys, args.head_size, 0, panels, nullptr, out);
-  }
 }
 
 // scores[i, j] of MR queries and the `keys` of a packed block, a whole panel at a time.
-template <class Dot, int MR>
+template <int MR>
 inline void score_tile(const float* queries, std::size_t head_size, const float* packed_keys,
                        std::size_t keys, float* scores) {
-  const std::size_t words = query_words<Dot>(head_size);
   for (std::size_t panel = 0; panel * kPanel < keys; ++panel) {
     Vec acc[MR][kPanelVecs];
-    tile<Dot, MR, kPanelVecs>(queries, words, packed_keys + panel * words * kPanel, words, acc);
+    tile<Float32Dot, MR, kPanelVecs>(queries, head_size, packed_keys + panel * head_size * kPanel,
+                                     head_size, acc);
     for (int i = 0; i < MR; ++i)
       for (int v = 0; v < kPanelVecs; ++v)
         store(scores + static_cast<std::size_t>(i) * kScores + panel * kPanel +
@@ -129,7 +98,7 @@ inline Vec repeat_first(const float* scores, std::size_t count) {
 // For MR queries: scores [MR, kScores] -> weights exp(score - largest so far), 0 from counts[r] on.
 // corrections [MR] are what the earlier sums have to be multiplied with. The rows go through each
 // stage together, since a row alone waits for its own maximum and sum most of the time.
-template <class Dot, int MR>
+template <int MR>
 inline void weigh(float* scores, const std::size_t* counts, float* largest_so_far, float* totals,
                   float* corrections) {
   const float lowest = -__builtin_inff();
@@ -154,46 +123,37 @@ inline void weigh(float* scores, const std::size_t* counts, float* largest_so_fa
   for (int r = 0; r < MR; ++r) {
     float* row = scores + static_cast<std::size_t>(r) * kScores;
     const Vec by = set(now[r]);
-    // bfloat16 goes into the first half of the row: what was there has been read by then.
-    const auto keep = [&](std::size_t j, Vec w) {
-      if constexpr (std::is_same_v<Dot, Float32Dot>) {
-        store(row + j, w);
-      } else {
-        store_bfloat16(reinterpret_cast<char*>(row) + 2 * j, w);
-      }
-    };
     Vec sums = zero();
     std::size_t j = 0;
     for (; j + kLanes <= counts[r]; j += kLanes) {
       const Vec w = exp(sub(load(row + j), by));
-      keep(j, w);
+      store(row + j, w);
       sums = add(sums, w);
     }
     if (j < counts[r]) {
       const Vec w = keep_first(exp(sub(load(row + j), by)), counts[r] - j);
-      keep(j, w);
+      store(row + j, w);
       sums = add(sums, w);
       j += kLanes;
     }
-    for (; j < kScores; j += kLanes) keep(j, zero());
+    for (; j < kScores; j += kLanes) store(row + j, zero());
     totals[r] = totals[r] * factors[r] + sum(sums);
     corrections[r] = factors[r];
   }
 }
 
 // sums[i] = sums[i] * correction[i] + weights[i] . values, for MR queries.
-template <class Dot, int MR>
+template <int MR>
 inline void add_values(const float* weights, std::size_t keys, const AttentionScratch& scratch,
                        std::size_t head_size, const float* corrections, float* sums) {
-  const std::size_t steps = std::is_same_v<Dot, Float32Dot> ? keys : (keys + 1) / 2;
   for (std::size_t panel = 0; panel * kPanel < head_size; ++panel) {
     const std::size_t columns = head_size - panel * kPanel;
     const std::size_t vecs = columns >= kPanel ? kPanelVecs : (columns + kLanes - 1) / kLanes;
     with_tile(MR, vecs, [&]<int Rows, int NV>() {
       if constexpr (Rows == MR) {
         Vec acc[MR][NV];
-        tile<Dot, MR, NV>(weights, kScores, scratch.values + panel * kAttentionKeys * kPanel, steps,
-                          acc);
+        tile<Float32Dot, MR, NV>(weights, kScores, scratch.values + panel * kAttentionKeys * kPanel,
+                                 keys, acc);
         for (int i = 0; i < MR; ++i)
           for (int v = 0; v < NV; ++v) {
             float* at = sums + static_cast<std::size_t>(i) * scratch.padded + panel * kPanel +
@@ -219,12 +179,10 @@ inline void prefetch_keys(const AttentionArgs& args, std::size_t first, std::siz
   }
 }
 
-template <class Dot>
-void attend(const AttentionArgs& args) {
+void attention(const AttentionArgs& args) {
   const AttentionScratch s(args);
-  const std::size_t words = query_words<Dot>(args.head_size);
   prefetch_keys(args, 0, args.keys < kAttentionKeys ? args.keys : kAttentionKeys);
-  scale_queries<Dot>(args, s.queries);
+  scale_queries(args, s.queries);
   for (std::size_t i = 0; i < args.queries; ++i) {
     s.largest[i] = -__builtin_inff();
     s.total[i] = 0.0f;
@@ -234,8 +192,9 @@ void attend(const AttentionArgs& args) {
     if (args.queries == 0 || seen(args, args.queries - 1, from) == 0) break;
     const std::size_t left = args.keys - from;
     const std::size_t keys = left < kAttentionKeys ? left : kAttentionKeys;
-    pack_keys<Dot>(args, from, keys, s.keys);
-    pack_values<Dot>(args, from, keys, s.values);
+    pack_float32(args.k + from * args.k_stride, args.k_stride, keys, args.head_size, 0,
+                 (keys + kPanel - 1) / kPanel, s.keys);
+    pack_values(args, from, keys, s.values);
     // The next block's keys and values, some for each tile of this one.
     const std::size_t tiles = (args.queries + kTileRows - 1) / kTileRows;
     const std::size_t share = (kAttentionKeys + tiles - 1) / tiles;
@@ -251,14 +210,14 @@ void attend(const AttentionArgs& args) {
         if constexpr (NV == 1) {
           const std::size_t most_seen = seen(args, i + MR - 1, from);
           if (most_seen == 0) return;
-          score_tile<Dot, MR>(s.queries + i * words, args.head_size, s.keys, keys, s.scores);
+          score_tile<MR>(s.queries + i * args.head_size, args.head_size, s.keys, keys, s.scores);
           std::size_t counts[MR];
           for (int r = 0; r < MR; ++r)
             counts[r] = seen(args, i + static_cast<std::size_t>(r), from);
           float corrections[MR];
-          weigh<Dot, MR>(s.scores, counts, s.largest + i, s.total + i, corrections);
-          add_values<Dot, MR>(s.scores, most_seen, s, args.head_size, corrections,
-                              s.sums + i * s.padded);
+          weigh<MR>(s.scores, counts, s.largest + i, s.total + i, corrections);
+          add_values<MR>(s.scores, most_seen, s, args.head_size, corrections,
+                         s.sums + i * s.padded);
         }
       });
     }
@@ -278,17 +237,9 @@ void attend(const AttentionArgs& args) {
   }
 }
 
-void attention(const AttentionArgs& args) {
-  const bool is_float = args.type == ComputeType::float32 || args.type == ComputeType::bfloat16x3;
-  if constexpr (kDotsBfloat16) {
-    if (!is_float) return attend<Bfloat16Dot>(args);
-  }
-  attend<Float32Dot>(args);
-}
-
 void attention_weights(const AttentionArgs& args) {
   const AttentionScratch s(args);
-  scale_queries<Float32Dot>(args, s.queries);
+  scale_queries(args, s.queries);
   for (std::size_t from = 0; from < args.keys; from += kAttentionKeys) {
     const std::size_t left = args.keys - from;
     const std::size_t keys = left < kAttentionKeys ? left : kAttentionKeys;
@@ -298,8 +249,7 @@ void attention_weights(const AttentionArgs& args) {
       const std::size_t left_rows = args.queries - i;
       with_tile(left_rows < kTileRows ? left_rows : kTileRows, 1, [&]<int MR, int NV>() {
         if constexpr (NV == 1) {
-          score_tile<Float32Dot, MR>(s.queries + i * args.head_size, args.head_size, s.keys, keys,
-                                     s.scores);
+          score_tile<MR>(s.queries + i * args.head_size, args.head_size, s.keys, keys, s.scores);
           for (int r = 0; r < MR; ++r)
             for (std::size_t j = 0; j < keys; ++j)
               args.y[(i + static_cast<std::size_t>(r)) * args.y_stride + from + j] =

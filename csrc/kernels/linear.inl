@@ -13,6 +13,7 @@ namespace {
 
 void linear_to(const LinearArgs& args, std::size_t first_panel, std::size_t last_panel,
                const Result& to) {
+  if (args.k == 0) return linear_panels<Float32Dot>(args, first_panel, last_panel, to);  // no scale
 #ifdef PYROBERTA_TILES
   if (args.type == ComputeType::bfloat16x3) {
     return linear_tiles<ComputeType::bfloat16x3>(args, first_panel, last_panel, to);

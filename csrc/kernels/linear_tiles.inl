@@ -221,8 +221,6 @@ void linear_tiles(const LinearArgs& args, std::size_t first_panel, std::size_t l
       }
     }
   };
-  if (steps == 0 || args.rows == 0)
-    return linear_panels<Float32Dot>(args, first_panel, last_panel, to);
   rows_from(0, whole);
   rows_from(whole, args.rows);
   release_tiles();

@@ -65,22 +65,42 @@ constexpr std::uint32_t kSigns[4] = {0xa473f03a, 0x8bad4ca3, 0x4b49e0e7, 0x4b63d
 // columns, so that it does not take the codes of the others (Ashkboos et al. 2024,
 // arXiv:2404.00456). H H is the width times the identity: what `linear` multiplies is turned on
 // both sides. Of K = 768 * j they are 7 operations a column.
-inline void rotate(const float* x, std::size_t width, float* y) {
-  if (width == 1) {
-    y[0] = x[0];
-    return;
+//
+// The whole width is in registers (or nearly: AVX2 has too few for 128 columns).
+template <std::size_t Width>
+inline void rotate_width(const float* x, float* y) {
+  constexpr std::size_t kVecs = Width / kLanes;
+  Vec v[kVecs];
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < kVecs; ++i) {
+    v[i] = flip_signs(load(x + i * kLanes), kSigns[i * kLanes / 32] >> i * kLanes % 32);
   }
-  for (std::size_t c = 0; c < width; c += kLanes) {
-    store(y + c, flip_signs(load(x + c), kSigns[c / 32] >> c % 32));
-  }
-  for (std::size_t stride = width / 2; stride >= kLanes; stride /= 2)
-    for (std::size_t block = 0; block < width; block += 2 * stride)
-      for (std::size_t c = block; c < block + stride; c += kLanes) {
-        const Vec a = load(y + c), b = load(y + c + stride);
-        store(y + c, add(a, b));
-        store(y + c + stride, sub(a, b));
+#pragma GCC unroll 4
+  for (std::size_t stride = kVecs / 2; stride >= 1; stride /= 2)
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kVecs; ++i)
+      if ((i & stride) == 0) {
+        const Vec above = add(v[i], v[i + stride]);
+        v[i + stride] = sub(v[i], v[i + stride]);
+        v[i] = above;
       }
-  for (std::size_t c = 0; c < width; c += kLanes) store(y + c, hadamard(load(y + c)));
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < kVecs; ++i) store(y + i * kLanes, hadamard(v[i]));
+}
+
+inline void rotate(const float* x, std::size_t width, float* y) {
+  switch (width) {
+    case 128:
+      return rotate_width<128>(x, y);
+    case 64:
+      return rotate_width<64>(x, y);
+    case 32:
+      return rotate_width<32>(x, y);
+    case 16:
+      return rotate_width<16>(x, y);
+    default:
+      y[0] = x[0];
+  }
 }
 
 // The columns that are turned together, of K.
@@ -103,9 +123,9 @@ inline float rotate_row(const float* x, std::size_t n, std::size_t width, float*
   return largest(most) + sum(odd);
 }
 
-inline Vec to_code(Vec x, float inverse) {
-  const Vec code = round(mul(x, set(inverse)));
-  return min(max(code, set(-127.0f)), set(127.0f));
+// A code before it is rounded, which storing it does.
+inline Vec to_code(Vec x, Vec inverse) {
+  return min(max(mul(x, inverse), set(-127.0f)), set(127.0f));
 }
 
 // One int8 group of a row: codes, and the scale.
@@ -114,8 +134,9 @@ inline float quantise_group(const float* x, std::size_t n, std::size_t width, ch
   float turned[kInt8Group];
   const float most = rotate_row(x, n, width, turned);
   const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
+  const Vec by = set(inverse);
   for (std::size_t c = 0; c < n; c += kLanes, codes += kBytes) {
-    store_codes(codes, to_code(load_some(turned + c, n - c), inverse));
+    store_codes(codes, to_code(load_some(turned + c, n - c), by));
   }
   return most / 127.0f;
 }
@@ -186,7 +207,7 @@ inline void weight_words(ComputeType type, const float* row, std::size_t from, s
   char* bytes = reinterpret_cast<char*>(words);
   if (type == ComputeType::int8) {
     for (std::size_t i = 0; i < 4; ++i) {
-      store_bytes(bytes + i * kLanes, to_code(value(from + i * kLanes), inverse));
+      store_bytes(bytes + i * kLanes, to_code(value(from + i * kLanes), set(inverse)));
     }
   } else {
     for (std::size_t i = 0; i < 2; ++i) {
@@ -205,7 +226,7 @@ inline void column_trailer(const float* turned, std::size_t k, float most, float
     const std::size_t end = (g + 1) * kInt8Group < k ? (g + 1) * kInt8Group : k;
     Vec sums = zero();
     for (std::size_t c = g * kInt8Group; c < end; c += kLanes) {
-      sums = add(sums, to_code(load_some(turned + c, end - c), inverse));
+      sums = add(sums, round(to_code(load_some(turned + c, end - c), set(inverse))));
     }
     const std::int32_t offset = -128 * static_cast<std::int32_t>(sum(sums));
     std::memcpy(out + (1 + g) * kPanel, &offset, sizeof offset);

@@ -98,20 +98,15 @@ inline Vec round_bfloat16(Vec a) {
   return odd_bfloat16(
       _mm256_blendv_ps(_mm256_castsi256_ps(up), _mm256_castsi256_ps(quiet), is_nan));
 }
-// Words of two bfloat16, of a and of b.
-inline Vec pair_bfloat16(Vec a, Vec b) {
-  const __m256i low = _mm256_srli_epi32(_mm256_castps_si256(round_bfloat16(a)), 16);
-  return _mm256_castsi256_ps(_mm256_or_si256(low, _mm256_castps_si256(round_bfloat16(b))));
-}
 // kLanes bfloat16, 2 bytes each, rounded so.
 inline void store_bfloat16(void* p, Vec a) {
   const __m256i upper = _mm256_srli_epi32(_mm256_castps_si256(round_bfloat16(a)), 16);
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packus_epi32(_mm256_castsi256_si128(upper),
                                                               _mm256_extracti128_si256(upper, 1)));
 }
-// kLanes whole numbers of [-128, 255], their lowest byte each.
-inline void store_bytes(void* p, Vec whole) {
-  const __m256i low = _mm256_and_si256(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(255));
+// kLanes numbers of [-128, 255], rounded to whole ones, ties to even: the lowest byte of each.
+inline void store_bytes(void* p, Vec a) {
+  const __m256i low = _mm256_and_si256(_mm256_cvtps_epi32(a), _mm256_set1_epi32(255));
   const __m128i words =
       _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
   _mm_storel_epi64(static_cast<__m128i*>(p), _mm_packus_epi16(words, words));
@@ -134,9 +129,9 @@ inline Vec dot_int8(Vec a, Vec b, Vec acc) {
   const __m256i products = _mm256_madd_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b));
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(acc), products));
 }
-// kLanes whole numbers of [-127, 127] as dot_int8 takes them: 1 byte each, or 2.
-inline void store_codes(void* p, Vec whole) {
-  const __m256i codes = _mm256_cvtps_epi32(whole);
+// kLanes numbers of [-127, 127], rounded so, as dot_int8 takes them: 1 byte each, or 2.
+inline void store_codes(void* p, Vec a) {
+  const __m256i codes = _mm256_cvtps_epi32(a);
   const __m128i words =
       _mm_packs_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
   _mm_storeu_si128(static_cast<__m128i*>(p),

@@ -66,18 +66,6 @@ inline Vec round_bfloat16(Vec a) {
   const __mmask16 is_nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
   return odd_bfloat16(_mm512_castsi512_ps(_mm512_mask_mov_epi32(up, is_nan, quiet)));
 }
-inline Vec pair_bfloat16(Vec a, Vec b) {
-#ifdef __AVX512BF16__
-  const auto upper_half = [](Vec v) {
-    return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(v));
-  };
-  const __m512i low = upper_half(a), high = _mm512_slli_epi32(upper_half(b), 16);
-#else
-  const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(round_bfloat16(a)), 16);
-  const __m512i high = _mm512_castps_si512(round_bfloat16(b));
-#endif
-  return _mm512_castsi512_ps(_mm512_or_si512(low, high));
-}
 inline void store_bfloat16(void* p, Vec a) {
 #ifdef __AVX512BF16__
   const __m256bh half = _mm512_cvtneps_pbh(a);
@@ -87,8 +75,8 @@ inline void store_bfloat16(void* p, Vec a) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(upper));
 #endif
 }
-inline void store_bytes(void* p, Vec whole) {
-  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(whole)));
+inline void store_bytes(void* p, Vec a) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
 }
 inline Vec add_ints(Vec a, Vec b) {
   return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
@@ -111,7 +99,10 @@ inline Vec dot_int8(Vec a, Vec b, Vec acc) {
   return _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(acc), _mm512_castps_si512(a),
                                                  _mm512_castps_si512(b)));
 }
-inline void store_codes(void* p, Vec whole) { store_bytes(p, add(whole, set(128.0f))); }
+inline void store_codes(void* p, Vec a) {
+  const __m512i codes = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(128));
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(codes));
+}
 inline Vec even_bytes(Vec words) { return words; }
 inline Vec odd_bytes(Vec words) { return words; }
 #else
@@ -120,8 +111,8 @@ inline Vec dot_int8(Vec a, Vec b, Vec acc) {
   const __m512i products = _mm512_madd_epi16(_mm512_castps_si512(a), _mm512_castps_si512(b));
   return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(acc), products));
 }
-inline void store_codes(void* p, Vec whole) {
-  __m256i codes = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(whole));
+inline void store_codes(void* p, Vec a) {
+  __m256i codes = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a));
   codes = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(codes, 0xD8), 0xD8);
   _mm256_storeu_si256(static_cast<__m256i*>(p), codes);
 }

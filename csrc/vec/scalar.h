@@ -140,11 +140,6 @@ inline Vec round_bfloat16(Vec a) {
     return from_bits((is_nan ? bits | 0x400000u : up) & 0xffff0000u);
   });
 }
-inline Vec pair_bfloat16(Vec a, Vec b) {
-  const Vec low = round_bfloat16(a), high = round_bfloat16(b);
-  return each(
-      [&](std::size_t i) { return from_bits(bits_of(low.lane[i]) >> 16 | bits_of(high.lane[i])); });
-}
 inline void store_bfloat16(void* p, Vec a) {
   const Vec rounded = round_bfloat16(a);
   std::uint16_t halves[kLanes];
@@ -157,10 +152,11 @@ inline void store_bfloat16(void* p, Vec a) {
 inline int whole_number(float a) {
   return a >= -32768.0f && a <= 32767.0f ? static_cast<int>(a) : 0;
 }
-inline void store_bytes(void* p, Vec whole) {
+inline void store_bytes(void* p, Vec a) {
+  const Vec rounded = round(a);
   std::uint8_t bytes[kLanes];
   for (std::size_t i = 0; i < kLanes; ++i) {
-    bytes[i] = static_cast<std::uint8_t>(whole_number(whole.lane[i]));
+    bytes[i] = static_cast<std::uint8_t>(whole_number(rounded.lane[i]));
   }
   __builtin_memcpy(p, bytes, sizeof bytes);
 }
@@ -183,11 +179,12 @@ inline Vec dot_int8(Vec a, Vec b, Vec acc) {
     return from_bits(bits_of(acc.lane[i]) + static_cast<std::uint32_t>(products));
   });
 }
-inline void store_codes(void* p, Vec whole) {
+inline void store_codes(void* p, Vec a) {
+  const Vec rounded = round(a);
   std::int16_t codes[kLanes];
   for (std::size_t i = 0; i < kLanes; ++i) {
     const std::size_t place = (i & ~std::size_t{3}) + (i % 4 == 1 ? 2 : i % 4 == 2 ? 1 : i % 4);
-    codes[place] = static_cast<std::int16_t>(whole_number(whole.lane[i]));
+    codes[place] = static_cast<std::int16_t>(whole_number(rounded.lane[i]));
   }
   __builtin_memcpy(p, codes, sizeof codes);
 }

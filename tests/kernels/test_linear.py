@@ -90,6 +90,15 @@ def test_agrees_with_reference_where_rows_and_columns_differ_in_size(kernels, rn
 
 
 @pytest.mark.parametrize("name", COMPUTE_TYPES)
+@pytest.mark.parametrize("k", [768, 4096])
+def test_agrees_with_reference_where_all_products_are_alike(kernels, rng, k, name):
+    # The worst that a sum can meet: it only grows, and each addition is rounded the same way.
+    x = np.repeat(rng.uniform(1, 2, (33, 1)), k, axis=1).astype(np.float32)
+    weight = np.repeat(rng.uniform(1, 2, (70, 1)), k, axis=1).astype(np.float32)
+    check(kernels, name, x, weight, None)
+
+
+@pytest.mark.parametrize("name", COMPUTE_TYPES)
 @pytest.mark.parametrize("k", [1, 2, 3, 31, 33, 64, 65, 100, 130])
 def test_each_number_of_k_meets_its_own(kernels, rng, k, name):
     # x is the identity: a product of the wrong two numbers of a pair or a four is in plain sight.

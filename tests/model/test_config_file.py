@@ -119,7 +119,7 @@ def test_an_unknown_architecture_override_or_option_is_refused_with_the_known(tm
         pyroberta.from_pretrained(path, compute_type="float64")
     with pytest.raises(
         ConfigError,
-        match="compute_type must be 'float64' or .* 'int8' on the reference backend, not 'int4'",
+        match=r"compute_type must be 'float64' or .* 'int8' on the reference backend, not 'int4'",
     ):
         pyroberta.from_pretrained(path, backend="reference", compute_type="int4")
 
