@@ -209,7 +209,9 @@ def parse_arguments() -> argparse.Namespace:
         for name in args.engines or ():
             if not in_types([name], args.compute_type):
                 parser.error(f"no {', '.join(args.compute_type)} in {name}")
-        args.engines = in_types(args.engines or ENGINES, args.compute_type)
+        # Not the packed one by itself: it is the same engine from another file.
+        default = [name for name in ENGINES if name != "pyroberta-packed"]
+        args.engines = in_types(args.engines or default, args.compute_type)
         args.sizes = [parse_size(name) for name in args.sizes]
     except ValueError as error:
         parser.error(str(error))

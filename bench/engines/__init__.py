@@ -77,14 +77,22 @@ _ONNXRUNTIME = Spec(
     compute_types=("float32", "int8"),
 )
 
+_PYROBERTA = Spec(
+    module="pyroberta_engine",
+    packages=("pyroberta",),
+    # float64: its NumPy reference, the judge of errors.
+    compute_types=(*COMPUTE_TYPES, "float64"),
+    isas={
+        isa: {"PYROBERTA_ISA": isa} for isa in ("scalar", "avx2", "avx512", "avx512_bf16", "amx")
+    },
+    drops_padding=True,
+)
+
 ENGINES: dict[str, Spec] = {
-    "pyroberta": Spec(
-        module="pyroberta_engine",
-        packages=("pyroberta",),
-        # float64: its NumPy reference, the judge of errors.
-        compute_types=(*COMPUTE_TYPES, "float64"),
-        isas={isa: {"PYROBERTA_ISA": isa} for isa in ("scalar", "avx2", "avx512", "amx")},
-        drops_padding=True,
+    "pyroberta": _PYROBERTA,
+    # Weights mapped from a packed file: for cold starts, and what 4 KB pages cost.
+    "pyroberta-packed": dataclasses.replace(
+        _PYROBERTA, option="packed", compute_types=COMPUTE_TYPES
     ),
     "torch": _TORCH,
     "torch-compiled": dataclasses.replace(

@@ -11,7 +11,14 @@ from . import Engine, Rows, pad
 
 
 def convert(model: Path, out: Path, compute_type: str, option: str) -> None:
-    """Nothing: the checkpoint is loaded as it is."""
+    """Nothing: the checkpoint is loaded as it is. With ``option="packed"``: its packed file."""
+    if option == "packed":
+        import pyroberta
+
+        network = pyroberta.RobertaModel.from_pretrained(
+            model, compute_type=compute_type, add_pooling_layer=False
+        )
+        network.save_packed(out)
 
 
 def prepare(model: Path, converted: Path, threads: int, compute_type: str, option: str) -> Engine:
@@ -21,7 +28,10 @@ def prepare(model: Path, converted: Path, threads: int, compute_type: str, optio
     reference = compute_type == "float64"
     backend = "reference" if reference else "native"
     network = pyroberta.RobertaModel.from_pretrained(
-        model, compute_type=compute_type, backend=backend, add_pooling_layer=False
+        converted if option == "packed" else model,
+        compute_type=compute_type,
+        backend=backend,
+        add_pooling_layer=False,
     )
     if network.backend != backend:
         raise RuntimeError("the installed pyroberta has no compiled kernels")
