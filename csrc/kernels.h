@@ -180,8 +180,8 @@ struct Kernels {
   // j from first * panel to min(last * panel, n).
   //
   // Error: with f linear, within (min(k, kRun) + k / kRun + 8) * u * (sum_i |x[r, i] w[j, i]| +
-  // |bias[j]|) of the exact value for the rounded x and w; bfloat16x3: twice that, and 2^-17 of the
-  // sum where low * low is left out; bfloat16: (k + 8) * u; int8: (2 groups + 8) * u, where
+  // |bias[j]|) of the exact value for the rounded x and w; bfloat16x3: (3 k + 8) * u, and 2^-17 of
+  // the sum, since low * low is left out; bfloat16: (k + 8) * u; int8: (2 groups + 8) * u, where
   // x and w are the turned ones. tests/kernels/test_linear.py
   void (*linear)(const LinearArgs& args, std::size_t first, std::size_t last);
 

@@ -44,7 +44,7 @@ def exact(kernels, name, x, weight, bias):
     runs = min(k, RUN) + k / RUN + 8
     allowed = {
         "float32": runs * U,
-        "bfloat16x3": 2 * runs * U + 2.0**-17,
+        "bfloat16x3": (3 * k + 8) * U + 2.0**-17,
         "bfloat16": (k + 8) * U,
         "int8": (2 * -(-k // INT8_GROUP) + 8) * U,
     }
