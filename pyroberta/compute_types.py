@@ -29,8 +29,8 @@ SIGNS: Array = 1.0 - 2.0 * np.unpackbits(_SIGN_BITS.view(np.uint8), bitorder="li
 def head_type(compute_type: str) -> str:
     """What a language-model head is computed in: its own type of products.
 
-    int8 gives logits a hundred times the error of bfloat16's for half its bytes, read once a call,
-    so that head stays in bfloat16. bfloat16x3 multiplies by the float32 table as it is mapped.
+    int8's head stays in bfloat16, since its error would stand in the logits as it is. bfloat16x3
+    multiplies by the float32 table as it is mapped.
     """
     return {"int8": "bfloat16", "bfloat16x3": "float32"}.get(compute_type, compute_type)
 

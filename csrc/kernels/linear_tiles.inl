@@ -2,9 +2,9 @@
 // four accumulator tiles.
 //
 // After every AMX instruction stand eight prefetches, of the operand and weight one step ahead. On
-// CPUs whose AMX unit runs slowly (a busy neighbour, it seems) that takes a block from 0.5 to 0.9
-// Tflop/s: the unit wants some 20 cycles from one instruction to the next, and does not overlap
-// loads.
+// CPUs whose AMX unit runs slowly (a busy neighbour, it seems) that took a prototype's block from
+// 0.5 to 0.9 Tflop/s: the unit wants some 20 cycles from one instruction to the next, and does not
+// overlap loads.
 #ifndef PYROBERTA_ISA
 #define PYROBERTA_ISA amx  // so that an editor that opens this file alone can read it
 #include "vec/avx512.h"
