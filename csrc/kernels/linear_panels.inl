@@ -61,6 +61,19 @@ void linear_tile(const LinearArgs& args, const Run& run, std::size_t r, const Re
   constexpr bool kInt8 = std::is_same_v<Dot, Int8Dot>;
   const float* scales = weights + steps * kPanel;  // of int8
   const std::size_t group = kInt8 ? run.from / run_steps(ComputeType::int8) : 0;
+  // Lines of y that are in no near cache would stall the stores at the end of the tile: int8's
+  // queries, keys and values of 1,024 tokens took 2.8 ms, and 2.3 with this (2 threads, Zen 5).
+  if (run.first && args.operand == nullptr) {
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) {
+        __builtin_prefetch(to.y + (r + static_cast<std::size_t>(i)) * to.stride +
+                               (run.panel * kPanel - to.column) +
+                               static_cast<std::size_t>(v) * kLanes,
+                           1);
+      }
+  }
   Vec acc[MR][NV];
   tile<Dot, MR, NV>(args.x + r * args.x_stride + run.from * Dot::kWords, args.x_stride,
                     weights + run.from * kPanel, run.length, acc, next,
