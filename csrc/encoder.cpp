@@ -281,6 +281,7 @@ class Run {
       args.y = work_.narrow + query * b.hidden + head * head_size;
       args.y_stride = b.hidden;
       args.scratch = scratch(thread);
+      args.type = b.attention_output.type;
       b.kernels.attention(args);
       if (attentions != nullptr) {
         args.y = attentions + chunk.attentions + (head * chunk.tokens + chunk.first) * chunk.keys;

@@ -129,18 +129,22 @@ struct AttentionArgs {
   float* y;             // [queries, head_size; y_stride]
   std::size_t y_stride;
   float* scratch;  // attention_scratch(head_size, panel) floats, any content
+  ComputeType type = ComputeType::float32;  // of attention; its weights are float32 in all
 };
 
 // How many queries an `attention` call may have at most; and keys in a block of its softmax.
 inline constexpr std::size_t kAttentionQueries = 144;
 inline constexpr std::size_t kAttentionKeys = 64;
 
+// A row of queries or keys, as words of any type.
+constexpr std::size_t attention_width(std::size_t head_size) { return round_up(head_size, 32); }
+
 constexpr std::size_t attention_scratch(std::size_t head_size, std::size_t panel) {
-  const std::size_t padded = round_up(head_size, panel);
-  return round_up(kAttentionKeys, panel) * head_size     // keys, packed
-         + kAttentionKeys * padded                       // values, packed
-         + kAttentionQueries * (head_size + padded + 2)  // scaled queries, sums, maxima
-         + 8 * round_up(kAttentionKeys, panel);          // one tile of scores
+  const std::size_t padded = round_up(head_size, panel), width = attention_width(head_size);
+  return round_up(kAttentionKeys, panel) * width          // keys, packed
+         + kAttentionKeys * padded                        // values, packed
+         + kAttentionQueries * (width + padded + 1 + 16)  // scaled queries, sums, maxima, totals
+         + 8 * round_up(kAttentionKeys, panel);           // one tile of scores
 }
 
 struct Kernels {
@@ -224,7 +228,9 @@ struct Kernels {
   // by blocks of kAttentionKeys keys counted from key 0, with a running maximum and sum (online
   // softmax: Milakov and Gimelshein 2018, arXiv:1805.02867). A query that sees no key gives 0.
   // Error: within (8 + S / 2) * 1e-6 * max_j |v[j]| * |head_weight| for each column, S the largest
-  // sum_c |scale * q[i, c] * k[j, c]|. tests/kernels/test_attention.py
+  // sum_c |scale * q[i, c] * k[j, c]|; this for the numbers as the type rounds them: bfloat16 the
+  // weights and v, int8 scale * q and k as well, all of them to bfloat16
+  // (compute_types.rounded_attention). tests/kernels/test_attention.py
   void (*attention)(const AttentionArgs& args);
 
   // The weights of that sum themselves: y[i, j] = head_weight * softmax_j(...), 0 where j is not

@@ -58,6 +58,7 @@ class Kernels:
         visible: int,
         scale: float,
         head_weight: float,
+        compute_type: int = 0,
     ) -> _Floats: ...
     def attention_weights(
         self, q: _Floats, k: _Floats, visible: int, scale: float, head_weight: float

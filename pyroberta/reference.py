@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import ACTIVATIONS
-from .compute_types import rounded, rounded_weight
+from .compute_types import rounded, rounded_attention, rounded_weight
 
 Array = NDArray[Any]
 
@@ -203,9 +203,22 @@ def attention_weights(
 
 
 def attention(
-    q: Array, k: Array, v: Array, visible: int, scale: float, head_weight: float | Array
+    q: Array,
+    k: Array,
+    v: Array,
+    visible: int,
+    scale: float,
+    head_weight: float | Array,
+    compute_type: str = "float32",
 ) -> Array:
-    """``attention_weights(...) @ v``: ``[..., queries, head_size]``."""
+    """``attention_weights(...) @ v``: ``[..., queries, head_size]``.
+
+    ``bfloat16`` rounds the values and their weights, ``int8`` the queries and keys too; see
+    ``compute_types.rounded_attention``.
+    """
+    if compute_type in ("bfloat16", "int8"):
+        seen = np.arange(k.shape[-2]) < visible + np.arange(q.shape[-2])[:, None]
+        return rounded_attention(compute_type, q, k, v, seen, scale) * head_weight
     return attention_weights(q, k, visible, scale, head_weight) @ v
 
 
@@ -345,8 +358,7 @@ def run_blocks(
                 cache.values[i][row, before:filled] = v
                 k, v = cache.keys[i][row, :filled], cache.values[i][row, :filled]
             visible = before + 1 if causal else len(k)
-            w = _head_weights(block.heads, q, k, visible, mask, dropout)
-            gathered[begin:end] = _weighted(w, v)
+            w, gathered[begin:end] = _attend(block, q, k, v, visible, mask, dropout)
             weights.append(w)
         x = _add_norm(gathered, x, block.attention_output, block.attention_norm, block, dropout)
         if cross is not None:
@@ -361,8 +373,8 @@ def run_blocks(
                 source = int(cross.rows[row])
                 span = slice(int(cross.offsets[source]), int(cross.offsets[source + 1]))
                 k, v = np.split(cross.key_values[i][span], 2, axis=1)
-                w = _head_weights(block.heads, queries[begin:end], k, len(k), mask, dropout)
-                gathered[begin:end] = _weighted(w, v)
+                q = queries[begin:end]
+                w, gathered[begin:end] = _attend(block, q, k, v, len(k), mask, dropout)
                 cross_weights.append(w)
             x = _add_norm(gathered, x, block.cross_output, block.cross_norm, block, dropout)
         wide = block.linear(x, block.intermediate, block.activation)
@@ -397,19 +409,27 @@ def _heads(x: Array, heads: int) -> Array:
     return x.reshape(tokens, heads, width // heads).transpose(1, 0, 2)
 
 
-def _head_weights(
-    heads: int, q: Array, k: Array, visible: int, mask: Array, dropout: Dropout | None
-) -> Array:
-    """One row's attention weights, all heads: ``[heads, queries, keys]``."""
-    q, k = _heads(q, heads), _heads(k, heads)
-    w = attention_weights(q, k, visible, 1 / math.sqrt(q.shape[-1]), 1.0)
+def _attend(
+    block: Block,
+    q: Array,
+    k: Array,
+    v: Array,
+    visible: int,
+    mask: Array,
+    dropout: Dropout | None,
+) -> tuple[Array, Array]:
+    """One row's attention: the weights ``[heads, queries, keys]``, before any rounding, and the
+    weighted values of all heads side by side ``[queries, hidden]`` (not rounded under dropout).
+    """
+    shape = q.shape
+    q, k, v = (_heads(array, block.heads) for array in (q, k, v))
+    scale, head_weights = 1 / math.sqrt(q.shape[-1]), mask[:, None, None]
+    w: Array = attention_weights(q, k, visible, scale, 1.0)
     if dropout is not None:
         w = dropout(w, dropout.attention_rate)
-    masked: Array = w * mask[:, None, None]
-    return masked
-
-
-def _weighted(weights: Array, v: Array) -> Array:
-    """The weighted values of all heads side by side: ``[queries, hidden]``."""
-    heads, queries, _ = weights.shape
-    return (weights @ _heads(v, heads)).transpose(1, 0, 2).reshape(queries, v.shape[1])
+    w = w * head_weights
+    if dropout is None and block.compute_type in ("bfloat16", "int8"):
+        y = attention(q, k, v, visible, scale, head_weights, block.compute_type)
+    else:
+        y = w @ v
+    return w, y.transpose(1, 0, 2).reshape(shape)

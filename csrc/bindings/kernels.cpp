@@ -189,7 +189,8 @@ FloatArray embeddings_(const Kernels& kernels, const FloatArray& word, const Flo
 
 // One head's attention, or (v null) its weights.
 FloatArray attention_(const Kernels& kernels, const FloatArray& q, const FloatArray& k,
-                      const FloatArray* v, std::size_t visible, float scale, float head_weight) {
+                      const FloatArray* v, std::size_t visible, float scale, float head_weight,
+                      ComputeType type) {
   require_shape("q", q, {-1, -1});
   const py::ssize_t queries = q.shape(0), head_size = q.shape(1);
   require_shape("k", k, {-1, head_size});
@@ -216,7 +217,8 @@ FloatArray attention_(const Kernels& kernels, const FloatArray& q, const FloatAr
                               head_weight,
                               y.mutable_data(),
                               size(y.shape(1)),
-                              scratch.data()};
+                              scratch.data(),
+                              type};
   py::gil_scoped_release unlocked;
   (v != nullptr ? kernels.attention : kernels.attention_weights)(args);
   return y;
@@ -245,16 +247,18 @@ void bind_kernels(py::module_& m) {
       .def(
           "attention",
           [](const Kernels& kernels, const FloatArray& q, const FloatArray& k, const FloatArray& v,
-             std::size_t visible, float scale, float head_weight) {
-            return attention_(kernels, q, k, &v, visible, scale, head_weight);
+             std::size_t visible, float scale, float head_weight, int compute_type) {
+            return attention_(kernels, q, k, &v, visible, scale, head_weight,
+                              type_of_build(kernels, compute_type_at(compute_type)));
           },
           "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(), "visible"_a, "scale"_a,
-          "head_weight"_a)
+          "head_weight"_a, "compute_type"_a = 0)
       .def(
           "attention_weights",
           [](const Kernels& kernels, const FloatArray& q, const FloatArray& k, std::size_t visible,
              float scale, float head_weight) {
-            return attention_(kernels, q, k, nullptr, visible, scale, head_weight);
+            return attention_(kernels, q, k, nullptr, visible, scale, head_weight,
+                              ComputeType::float32);
           },
           "q"_a.noconvert(), "k"_a.noconvert(), "visible"_a, "scale"_a, "head_weight"_a);
 

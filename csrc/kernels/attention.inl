@@ -8,6 +8,7 @@
 #endif
 
 #include <cstddef>
+#include <type_traits>
 
 #include "kernels.h"
 
@@ -15,64 +16,123 @@ namespace pyroberta::PYROBERTA_ISA {
 namespace {
 
 constexpr std::size_t kScores = (kAttentionKeys + kPanel - 1) / kPanel * kPanel;
+// Scores are taken to base 2: its powers need no product to find their exponent.
+constexpr float kLog2E = 1.44269504f;
+
+// How the numbers of both products are stored, and rounded before: as they are, or as bfloat16.
+struct Float32Number {
+  using Dot = Float32Dot;
+  static constexpr std::size_t kInWord = 1;
+  static Vec rounded(Vec v) { return v; }
+};
+struct Bfloat16Number {
+  using Dot = std::conditional_t<kDotsBfloat16, Bfloat16Dot, Float32Dot>;
+  static constexpr std::size_t kInWord = kDotsBfloat16 ? 2 : 1;
+  static Vec rounded(Vec v) { return round_bfloat16(v); }
+};
+
+// kLanes numbers of a row from column c on.
+template <class Number>
+inline void store_numbers(float* row, std::size_t c, Vec v) {
+  if constexpr (Number::kInWord == 2) {
+    store_bfloat16(reinterpret_cast<char*>(row) + 2 * c, v);
+  } else {
+    store(row + c, Number::rounded(v));
+  }
+}
+
+// The words of one row of queries, and the steps of a product with it.
+template <class Number>
+inline std::size_t query_words(std::size_t head_size) {
+  return Number::kInWord == 2 ? packed_steps(ComputeType::bfloat16, head_size) : head_size;
+}
 
 // The parts of AttentionArgs::scratch.
 struct AttentionScratch {
   AttentionScratch(const AttentionArgs& args)
       : padded(round_up(args.head_size, kPanel)),
         keys(args.scratch),
-        values(keys + kScores * args.head_size),
+        values(keys + kScores * attention_width(args.head_size)),
         queries(values + kAttentionKeys * padded),
-        sums(queries + kAttentionQueries * args.head_size),
+        sums(queries + kAttentionQueries * attention_width(args.head_size)),
         largest(sums + kAttentionQueries * padded),
-        total(largest + kAttentionQueries),
-        scores(total + kAttentionQueries) {}
-  std::size_t padded;      // head_size, rounded up to whole panels
-  float* keys;             // one block of keys, packed as `pack` does
-  float* values;           // one block of values, [padded / kPanel, kAttentionKeys, kPanel]
-  float* queries;          // [queries, head_size], scaled
-  float* sums;             // [queries, padded], the weighted values so far
-  float *largest, *total;  // [queries], of the scores so far
-  float* scores;           // [kTileRows, kScores]
+        totals(largest + kAttentionQueries),
+        scores(totals + kAttentionQueries * kLanes) {}
+  std::size_t padded;  // head_size, rounded up to whole panels
+  float* keys;         // one block of keys, packed as `pack` does
+  float* values;       // one block of values, [padded / kPanel, kAttentionKeys / kInWord, kPanel]
+  float* queries;      // [queries, query_words], scaled
+  float* sums;         // [queries, padded], the weighted values so far
+  float* largest;      // [queries], of the scores so far
+  float* totals;       // [queries, kLanes], what the weights so far sum up to, lane by lane
+  float* scores;       // [kTileRows, kScores]
 };
 
 // The block of values from key `from` on, in panels, columns beyond head_size zero.
+template <class Number>
 inline void pack_values(const AttentionArgs& args, std::size_t from, std::size_t keys,
                         float* values) {
-  for (std::size_t c = 0; c < args.head_size; c += kLanes) {
-    const std::size_t lanes = args.head_size - c < kLanes ? args.head_size - c : kLanes;
+  for (std::size_t c = 0; c < round_up(args.head_size, kPanel); c += kLanes) {
+    const std::size_t lanes = args.head_size > c ? args.head_size - c : 0;
     float* out = values + (c / kPanel) * kAttentionKeys * kPanel + c % kPanel;
-    for (std::size_t j = 0; j < keys; ++j) {
-      const float* v = args.v + (from + j) * args.v_stride + c;
-      store(out + j * kPanel, lanes == kLanes ? load(v) : load_first(v, lanes));
+    const auto value = [&](std::size_t j) {
+      if (lanes == 0 || j >= keys) return zero();
+      return load_some(args.v + (from + j) * args.v_stride + c, lanes);
+    };
+    for (std::size_t j = 0; j < keys; j += Number::kInWord, out += kPanel) {
+      if constexpr (Number::kInWord == 2) {
+        store(out, pair_bfloat16(value(j), value(j + 1)));
+      } else {
+        store(out, Number::rounded(value(j)));
+      }
     }
-  }
-  for (std::size_t c = round_up(args.head_size, kLanes); c < round_up(args.head_size, kPanel);
-       c += kLanes) {
-    float* out = values + (c / kPanel) * kAttentionKeys * kPanel + c % kPanel;
-    for (std::size_t j = 0; j < keys; ++j) store(out + j * kPanel, zero());
   }
 }
 
-inline void scale_queries(const AttentionArgs& args, float* queries) {
-  for (std::size_t i = 0; i < args.queries; ++i)
-    for (std::size_t c = 0; c < args.head_size; c += kLanes) {
-      const std::size_t lanes = args.head_size - c < kLanes ? args.head_size - c : kLanes;
-      const float* q = args.q + i * args.q_stride + c;
-      store_first(queries + i * args.head_size + c, mul(load_first(q, lanes), set(args.scale)),
-                  lanes == kLanes ? 0 : lanes);
-      if (lanes == kLanes) store(queries + i * args.head_size + c, mul(load(q), set(args.scale)));
+template <class Number>
+inline void scale_queries(const AttentionArgs& args, float scale, float* queries) {
+  const std::size_t words = query_words<Number>(args.head_size);
+  const Vec by = set(scale);
+  for (std::size_t i = 0; i < args.queries; ++i) {
+    const float* q = args.q + i * args.q_stride;
+    float* out = queries + i * words;
+    for (std::size_t c = 0; c < words * Number::kInWord; c += kLanes) {
+      const std::size_t lanes = args.head_size > c ? args.head_size - c : 0;
+      const Vec scaled = lanes == 0 ? zero() : mul(load_some(q + c, lanes), by);
+      if (Number::kInWord == 2 || lanes >= kLanes) {
+        store_numbers<Number>(out, c, scaled);
+      } else {
+        store_first(out + c, Number::rounded(scaled), lanes);
+      }
     }
+  }
+}
+
+template <class Number>
+inline void pack_keys(const AttentionArgs& args, std::size_t from, std::size_t keys, float* out) {
+  const float* k = args.k + from * args.k_stride;
+  const std::size_t panels = (keys + kPanel - 1) / kPanel;
+  if constexpr (Number::kInWord == 2) {
+    pack(ComputeType::bfloat16, k, args.k_stride, keys, args.head_size, 0, panels, nullptr, out);
+  } else {
+    pack_float32(k, args.k_stride, keys, args.head_size, 0, panels, out);
+    if constexpr (!std::is_same_v<Number, Float32Number>) {
+      for (std::size_t i = 0; i < panels * args.head_size * kPanel; i += kLanes) {
+        store(out + i, Number::rounded(load(out + i)));
+      }
+    }
+  }
 }
 
 // scores[i, j] of MR queries and the `keys` of a packed block, a whole panel at a time.
-template <int MR>
+template <class Number, int MR>
 inline void score_tile(const float* queries, std::size_t head_size, const float* packed_keys,
                        std::size_t keys, float* scores) {
+  const std::size_t words = query_words<Number>(head_size);
   for (std::size_t panel = 0; panel * kPanel < keys; ++panel) {
     Vec acc[MR][kPanelVecs];
-    tile<Float32Dot, MR, kPanelVecs>(queries, head_size, packed_keys + panel * head_size * kPanel,
-                                     head_size, acc);
+    tile<typename Number::Dot, MR, kPanelVecs>(queries, words, packed_keys + panel * words * kPanel,
+                                               words, acc);
     for (int i = 0; i < MR; ++i)
       for (int v = 0; v < kPanelVecs; ++v)
         store(scores + static_cast<std::size_t>(i) * kScores + panel * kPanel +
@@ -95,10 +155,10 @@ inline Vec repeat_first(const float* scores, std::size_t count) {
   return add(load_first(scores, count), sub(first_score, keep_first(first_score, count)));
 }
 
-// For MR queries: scores [MR, kScores] -> weights exp(score - largest so far), 0 from counts[r] on.
-// corrections [MR] are what the earlier sums have to be multiplied with. The rows go through each
-// stage together, since a row alone waits for its own maximum and sum most of the time.
-template <int MR>
+// For MR queries: scores [MR, kScores] -> weights 2^(score - largest so far), 0 from counts[r] on,
+// as numbers. corrections [MR] are what the earlier sums have to be multiplied with. The rows go
+// through each stage together, since a row alone waits for its own maximum most of the time.
+template <class Number, int MR>
 inline void weigh(float* scores, const std::size_t* counts, float* largest_so_far, float* totals,
                   float* corrections) {
   const float lowest = -__builtin_inff();
@@ -118,42 +178,46 @@ inline void weigh(float* scores, const std::size_t* counts, float* largest_so_fa
   // Where nothing was seen yet, both are the lowest, and their difference is not a number: 1.
   const Vec after = load(now);
   float factors[kLanes];
-  store(factors, where_less(set(lowest), after, exp(sub(load(before), after)), set(1.0f)));
+  store(factors,
+        where_less(set(lowest), after, exp2_of_negative(sub(load(before), after)), set(1.0f)));
 #pragma GCC unroll 8
   for (int r = 0; r < MR; ++r) {
     float* row = scores + static_cast<std::size_t>(r) * kScores;
     const Vec by = set(now[r]);
     Vec sums = zero();
     std::size_t j = 0;
+    // Numbers are no longer than scores: what they overwrite has been read.
     for (; j + kLanes <= counts[r]; j += kLanes) {
-      const Vec w = exp(sub(load(row + j), by));
-      store(row + j, w);
+      const Vec w = exp2_of_negative(sub(load(row + j), by));
+      store_numbers<Number>(row, j, w);
       sums = add(sums, w);
     }
     if (j < counts[r]) {
-      const Vec w = keep_first(exp(sub(load(row + j), by)), counts[r] - j);
-      store(row + j, w);
+      const Vec w = keep_first(exp2_of_negative(sub(load(row + j), by)), counts[r] - j);
+      store_numbers<Number>(row, j, w);
       sums = add(sums, w);
       j += kLanes;
     }
-    for (; j < kScores; j += kLanes) store(row + j, zero());
-    totals[r] = totals[r] * factors[r] + sum(sums);
+    for (; j < kScores; j += kLanes) store_numbers<Number>(row, j, zero());
+    float* total = totals + static_cast<std::size_t>(r) * kLanes;
+    store(total, fma(load(total), set(factors[r]), sums));
     corrections[r] = factors[r];
   }
 }
 
 // sums[i] = sums[i] * correction[i] + weights[i] . values, for MR queries.
-template <int MR>
+template <class Number, int MR>
 inline void add_values(const float* weights, std::size_t keys, const AttentionScratch& scratch,
                        std::size_t head_size, const float* corrections, float* sums) {
+  const std::size_t steps = (keys + Number::kInWord - 1) / Number::kInWord;
   for (std::size_t panel = 0; panel * kPanel < head_size; ++panel) {
     const std::size_t columns = head_size - panel * kPanel;
     const std::size_t vecs = columns >= kPanel ? kPanelVecs : (columns + kLanes - 1) / kLanes;
     with_tile(MR, vecs, [&]<int Rows, int NV>() {
       if constexpr (Rows == MR) {
         Vec acc[MR][NV];
-        tile<Float32Dot, MR, NV>(weights, kScores, scratch.values + panel * kAttentionKeys * kPanel,
-                                 keys, acc);
+        tile<typename Number::Dot, MR, NV>(
+            weights, kScores, scratch.values + panel * kAttentionKeys * kPanel, steps, acc);
         for (int i = 0; i < MR; ++i)
           for (int v = 0; v < NV; ++v) {
             float* at = sums + static_cast<std::size_t>(i) * scratch.padded + panel * kPanel +
@@ -179,22 +243,24 @@ inline void prefetch_keys(const AttentionArgs& args, std::size_t first, std::siz
   }
 }
 
-void attention(const AttentionArgs& args) {
+// Scores: the numbers of queries and keys; Values: of weights and values.
+template <class Scores, class Values>
+void attend(const AttentionArgs& args) {
   const AttentionScratch s(args);
+  const std::size_t words = query_words<Scores>(args.head_size);
   prefetch_keys(args, 0, args.keys < kAttentionKeys ? args.keys : kAttentionKeys);
-  scale_queries(args, s.queries);
+  scale_queries<Scores>(args, args.scale * kLog2E, s.queries);
   for (std::size_t i = 0; i < args.queries; ++i) {
     s.largest[i] = -__builtin_inff();
-    s.total[i] = 0.0f;
+    store(s.totals + i * kLanes, zero());
     for (std::size_t c = 0; c < s.padded; c += kLanes) store(s.sums + i * s.padded + c, zero());
   }
   for (std::size_t from = 0; from < args.keys; from += kAttentionKeys) {
     if (args.queries == 0 || seen(args, args.queries - 1, from) == 0) break;
     const std::size_t left = args.keys - from;
     const std::size_t keys = left < kAttentionKeys ? left : kAttentionKeys;
-    pack_float32(args.k + from * args.k_stride, args.k_stride, keys, args.head_size, 0,
-                 (keys + kPanel - 1) / kPanel, s.keys);
-    pack_values(args, from, keys, s.values);
+    pack_keys<Scores>(args, from, keys, s.keys);
+    pack_values<Values>(args, from, keys, s.values);
     // The next block's keys and values, some for each tile of this one.
     const std::size_t tiles = (args.queries + kTileRows - 1) / kTileRows;
     const std::size_t share = (kAttentionKeys + tiles - 1) / tiles;
@@ -210,20 +276,21 @@ void attention(const AttentionArgs& args) {
         if constexpr (NV == 1) {
           const std::size_t most_seen = seen(args, i + MR - 1, from);
           if (most_seen == 0) return;
-          score_tile<MR>(s.queries + i * args.head_size, args.head_size, s.keys, keys, s.scores);
+          score_tile<Scores, MR>(s.queries + i * words, args.head_size, s.keys, keys, s.scores);
           std::size_t counts[MR];
           for (int r = 0; r < MR; ++r)
             counts[r] = seen(args, i + static_cast<std::size_t>(r), from);
           float corrections[MR];
-          weigh<MR>(s.scores, counts, s.largest + i, s.total + i, corrections);
-          add_values<MR>(s.scores, most_seen, s, args.head_size, corrections,
-                         s.sums + i * s.padded);
+          weigh<Values, MR>(s.scores, counts, s.largest + i, s.totals + i * kLanes, corrections);
+          add_values<Values, MR>(s.scores, most_seen, s, args.head_size, corrections,
+                                 s.sums + i * s.padded);
         }
       });
     }
   }
   for (std::size_t i = 0; i < args.queries; ++i) {
-    const Vec by = set(s.total[i] > 0.0f ? args.head_weight / s.total[i] : 0.0f);
+    const float total = sum(load(s.totals + i * kLanes));
+    const Vec by = set(total > 0.0f ? args.head_weight / total : 0.0f);
     for (std::size_t c = 0; c < args.head_size; c += kLanes) {
       const std::size_t lanes = args.head_size - c < kLanes ? args.head_size - c : kLanes;
       const Vec y = mul(load(s.sums + i * s.padded + c), by);
@@ -237,9 +304,20 @@ void attention(const AttentionArgs& args) {
   }
 }
 
+void attention(const AttentionArgs& args) {
+  switch (args.type) {
+    case ComputeType::int8:
+      return attend<Bfloat16Number, Bfloat16Number>(args);
+    case ComputeType::bfloat16:
+      return attend<Float32Number, Bfloat16Number>(args);
+    default:
+      attend<Float32Number, Float32Number>(args);
+  }
+}
+
 void attention_weights(const AttentionArgs& args) {
   const AttentionScratch s(args);
-  scale_queries(args, s.queries);
+  scale_queries<Float32Number>(args, args.scale, s.queries);
   for (std::size_t from = 0; from < args.keys; from += kAttentionKeys) {
     const std::size_t left = args.keys - from;
     const std::size_t keys = left < kAttentionKeys ? left : kAttentionKeys;
@@ -249,7 +327,8 @@ void attention_weights(const AttentionArgs& args) {
       const std::size_t left_rows = args.queries - i;
       with_tile(left_rows < kTileRows ? left_rows : kTileRows, 1, [&]<int MR, int NV>() {
         if constexpr (NV == 1) {
-          score_tile<MR>(s.queries + i * args.head_size, args.head_size, s.keys, keys, s.scores);
+          score_tile<Float32Number, MR>(s.queries + i * args.head_size, args.head_size, s.keys,
+                                        keys, s.scores);
           for (int r = 0; r < MR; ++r)
             for (std::size_t j = 0; j < keys; ++j)
               args.y[(i + static_cast<std::size_t>(r)) * args.y_stride + from + j] =

@@ -33,6 +33,16 @@ inline Vec exp(Vec x) {
   return where_less(x, set(kLogSmallest), zero(), y);
 }
 
+// 2^x for x <= 0, within 4u, relative; exactly 0 below -126, as `exp` is below ln(FLT_MIN); NaN for
+// NaN.
+inline Vec exp2_of_negative(Vec x) {
+  static constexpr float kFit[] = {1.0f,           0.693147182f,  0.240226477f,  0.0555033237f,
+                                   0.00961843692f, 0.0013398875f, 0.00015353362f};  // 1.6e-8
+  const Vec n = round(x);
+  const Vec y = scale_by_power(polynomial(sub(x, n), kFit), n);
+  return where_less(x, set(-126.0f), zero(), y);
+}
+
 inline Vec sigmoid(Vec x) { return div(set(1.0f), add(set(1.0f), exp(sub(zero(), x)))); }
 
 inline Vec tanh(Vec x) {
@@ -53,7 +63,8 @@ inline Vec normal_tail(Vec x) {
                                    -0.000984182683f, -0.000339911293f, 0.000116037288f,
                                    5.41507937e-05f};  // 6.6e-9
   const Vec t = div(sub(x, set(3.0f)), add(x, set(3.0f)));
-  return mul(exp(mul(mul(x, x), set(-0.5f))), polynomial(t, kFit));
+  // e^(-x^2 / 2) = 2^(-x^2 / (2 ln(2)))
+  return mul(exp2_of_negative(mul(mul(x, x), set(-0.721347520f))), polynomial(t, kFit));
 }
 
 // x * P(X < x) = max(x, 0) - |x| * P(X > |x|): nothing cancels on either side, so the small

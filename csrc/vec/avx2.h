@@ -98,6 +98,11 @@ inline Vec round_bfloat16(Vec a) {
   return odd_bfloat16(
       _mm256_blendv_ps(_mm256_castsi256_ps(up), _mm256_castsi256_ps(quiet), is_nan));
 }
+// Words of two bfloat16, of a in the low half and of b.
+inline Vec pair_bfloat16(Vec a, Vec b) {
+  const __m256i low = _mm256_srli_epi32(_mm256_castps_si256(round_bfloat16(a)), 16);
+  return _mm256_castsi256_ps(_mm256_or_si256(low, _mm256_castps_si256(round_bfloat16(b))));
+}
 // kLanes bfloat16, 2 bytes each, rounded so.
 inline void store_bfloat16(void* p, Vec a) {
   const __m256i upper = _mm256_srli_epi32(_mm256_castps_si256(round_bfloat16(a)), 16);

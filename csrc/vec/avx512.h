@@ -66,6 +66,18 @@ inline Vec round_bfloat16(Vec a) {
   const __mmask16 is_nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
   return odd_bfloat16(_mm512_castsi512_ps(_mm512_mask_mov_epi32(up, is_nan, quiet)));
 }
+inline Vec pair_bfloat16(Vec a, Vec b) {
+#ifdef __AVX512BF16__
+  const auto upper_half = [](Vec v) {
+    return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(v));
+  };
+  const __m512i low = upper_half(a), high = _mm512_slli_epi32(upper_half(b), 16);
+#else
+  const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(round_bfloat16(a)), 16);
+  const __m512i high = _mm512_castps_si512(round_bfloat16(b));
+#endif
+  return _mm512_castsi512_ps(_mm512_or_si512(low, high));
+}
 inline void store_bfloat16(void* p, Vec a) {
 #ifdef __AVX512BF16__
   const __m256bh half = _mm512_cvtneps_pbh(a);

@@ -140,6 +140,11 @@ inline Vec round_bfloat16(Vec a) {
     return from_bits((is_nan ? bits | 0x400000u : up) & 0xffff0000u);
   });
 }
+inline Vec pair_bfloat16(Vec a, Vec b) {
+  const Vec low = round_bfloat16(a), high = round_bfloat16(b);
+  return each(
+      [&](std::size_t i) { return from_bits(bits_of(low.lane[i]) >> 16 | bits_of(high.lane[i])); });
+}
 inline void store_bfloat16(void* p, Vec a) {
   const Vec rounded = round_bfloat16(a);
   std::uint16_t halves[kLanes];
