@@ -39,8 +39,10 @@ struct Result {
 // weight, `left` of them exist. x_scale and scales (one for each column): of int8, whose value is
 // of int32.
 template <bool kInt8>
-inline void finish_vec(const LinearArgs& args, const Run& run, Vec value, Vec x_scale,
-                       const float* scales, std::size_t column, std::size_t left, float* y) {
+__attribute__((always_inline)) inline void finish_vec(const LinearArgs& args, const Run& run,
+                                                      Vec value, Vec x_scale, const float* scales,
+                                                      std::size_t column, std::size_t left,
+                                                      float* y) {
   if constexpr (kInt8) value = mul(from_ints(value), x_scale);
   if (!run.first) value = add(load_some(y, left), value);
   if (kInt8 && run.last) value = mul(value, load(scales));
