@@ -262,14 +262,18 @@ class Run {
   void attend_chunks(const Block& b, const std::vector<QueryChunk>& chunks, std::size_t q_stride,
                      const float* head_mask, bool causal, float* attentions, const F& keys) {
     const std::size_t head_size = b.hidden / b.heads;
-    team_.for_each(chunks.size() * b.heads, [&](std::size_t task, int thread) {
-      const QueryChunk& chunk = chunks[task / b.heads];
-      const std::size_t head = task % b.heads, query = chunk.begin + chunk.first;
+    // Up to four heads a task, each of which fetches what the next one reads: a short row's head
+    // takes a few us, as long as its keys and queries take to come from L3.
+    const std::size_t wanted = 16 * static_cast<std::size_t>(team_.size());
+    const std::size_t group =
+        std::clamp(chunks.size() * b.heads / wanted, std::size_t{1}, std::size_t{4});
+    const std::size_t groups = (b.heads + group - 1) / group;
+    team_.for_each(chunks.size() * groups, [&](std::size_t task, int thread) {
+      const QueryChunk& chunk = chunks[task / groups];
+      const std::size_t first = task % groups * group, last = std::min(b.heads, first + group);
+      const std::size_t query = chunk.begin + chunk.first;
       const Keys row = keys(chunk);
       AttentionArgs args;
-      args.q = work_.wide + query * q_stride + head * head_size;
-      args.k = row.k + head * head_size;
-      args.v = row.v + head * head_size;
       args.q_stride = q_stride;
       args.k_stride = args.v_stride = row.stride;
       args.queries = chunk.count;
@@ -277,13 +281,19 @@ class Run {
       args.head_size = head_size;
       args.visible = causal ? chunk.keys - chunk.tokens + chunk.first + 1 : chunk.keys;
       args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_size)));
-      args.head_weight = head_mask == nullptr ? 1.0f : head_mask[head];
-      args.y = work_.narrow + query * b.hidden + head * head_size;
-      args.y_stride = b.hidden;
       args.scratch = scratch(thread);
       args.type = b.attention_output.type;
-      b.kernels.attention(args);
-      if (attentions != nullptr) {
+      for (std::size_t head = first; head < last; ++head) {
+        args.q = work_.wide + query * q_stride + head * head_size;
+        args.k = row.k + head * head_size;
+        args.v = row.v + head * head_size;
+        args.head_weight = head_mask == nullptr ? 1.0f : head_mask[head];
+        args.y = work_.narrow + query * b.hidden + head * head_size;
+        args.y_stride = b.hidden;
+        args.fetched = head != first;
+        args.fetch_next = head + 1 < last;
+        b.kernels.attention(args);
+        if (attentions == nullptr) continue;
         args.y = attentions + chunk.attentions + (head * chunk.tokens + chunk.first) * chunk.keys;
         args.y_stride = chunk.keys;
         b.kernels.attention_weights(args);

@@ -130,6 +130,9 @@ struct AttentionArgs {
   std::size_t y_stride;
   float* scratch;  // attention_scratch(head_size, panel) floats, any content
   ComputeType type = ComputeType::float32;  // of attention; its weights are float32 in all
+  // Whether the next call is for the head in the following columns of the same rows, which this one
+  // then fetches; and whether the one before has done so.
+  bool fetch_next = false, fetched = false;
 };
 
 // How many queries an `attention` call may have at most; and keys in a block of its softmax.

@@ -124,20 +124,26 @@ inline void pack_keys(const AttentionArgs& args, std::size_t from, std::size_t k
   }
 }
 
-// scores[i, j] of MR queries and the `keys` of a packed block, a whole panel at a time.
+// scores[i, j] of MR queries and the `keys` of a packed block, in whole vectors.
 template <class Number, int MR>
 inline void score_tile(const float* queries, std::size_t head_size, const float* packed_keys,
                        std::size_t keys, float* scores) {
   const std::size_t words = query_words<Number>(head_size);
   for (std::size_t panel = 0; panel * kPanel < keys; ++panel) {
-    Vec acc[MR][kPanelVecs];
-    tile<typename Number::Dot, MR, kPanelVecs>(queries, words, packed_keys + panel * words * kPanel,
-                                               words, acc);
-    for (int i = 0; i < MR; ++i)
-      for (int v = 0; v < kPanelVecs; ++v)
-        store(scores + static_cast<std::size_t>(i) * kScores + panel * kPanel +
-                  static_cast<std::size_t>(v) * kLanes,
-              acc[i][v]);
+    const std::size_t left = keys - panel * kPanel;
+    const std::size_t vecs = left >= kPanel ? kPanelVecs : (left + kLanes - 1) / kLanes;
+    with_tile(MR, vecs, [&]<int Rows, int NV>() {
+      if constexpr (Rows == MR) {
+        Vec acc[MR][NV];
+        tile<typename Number::Dot, MR, NV>(queries, words, packed_keys + panel * words * kPanel,
+                                           words, acc);
+        for (int i = 0; i < MR; ++i)
+          for (int v = 0; v < NV; ++v)
+            store(scores + static_cast<std::size_t>(i) * kScores + panel * kPanel +
+                      static_cast<std::size_t>(v) * kLanes,
+                  acc[i][v]);
+      }
+    });
   }
 }
 
@@ -229,18 +235,23 @@ inline void add_values(const float* weights, std::size_t keys, const AttentionSc
   }
 }
 
-// Fetches rows [first, last) of the keys and values: they stand a long stride apart, which the
-// memory's own prefetchers do not follow.
-inline void prefetch_keys(const AttentionArgs& args, std::size_t first, std::size_t last) {
-  const std::size_t bytes = args.head_size * sizeof(float);
-  for (std::size_t j = first; j < last; ++j) {
-    const char* k = reinterpret_cast<const char*>(args.k + j * args.k_stride);
-    const char* v = reinterpret_cast<const char*>(args.v + j * args.v_stride);
-    for (std::size_t at = 0; at < bytes; at += 64) {
-      __builtin_prefetch(k + at, 0, 2);
-      __builtin_prefetch(v + at, 0, 2);
+// Fetches rows [first, last) of an array of `width` columns. They stand a long stride apart, which
+// the memory's own prefetchers do not follow.
+inline void prefetch_rows(const float* x, std::size_t stride, std::size_t width, std::size_t first,
+                          std::size_t last) {
+  for (std::size_t i = first; i < last; ++i) {
+    const char* row = reinterpret_cast<const char*>(x + i * stride);
+    for (std::size_t at = 0; at < width * sizeof(float); at += 64) {
+      __builtin_prefetch(row + at, 0, 2);
     }
   }
+}
+
+// Fetches rows [first, last) of the keys and values; of the next head's where columns is head_size.
+inline void prefetch_keys(const AttentionArgs& args, std::size_t first, std::size_t last,
+                          std::size_t columns = 0) {
+  prefetch_rows(args.k + columns, args.k_stride, args.head_size, first, last);
+  prefetch_rows(args.v + columns, args.v_stride, args.head_size, first, last);
 }
 
 // Scores: the numbers of queries and keys; Values: of weights and values.
@@ -248,7 +259,11 @@ template <class Scores, class Values>
 void attend(const AttentionArgs& args) {
   const AttentionScratch s(args);
   const std::size_t words = query_words<Scores>(args.head_size);
-  prefetch_keys(args, 0, args.keys < kAttentionKeys ? args.keys : kAttentionKeys);
+  const std::size_t first_keys = args.keys < kAttentionKeys ? args.keys : kAttentionKeys;
+  if (!args.fetched) {
+    prefetch_keys(args, 0, first_keys);
+    prefetch_rows(args.q, args.q_stride, args.head_size, 0, args.queries);
+  }
   scale_queries<Scores>(args, args.scale * kLog2E, s.queries);
   for (std::size_t i = 0; i < args.queries; ++i) {
     s.largest[i] = -__builtin_inff();
@@ -261,17 +276,25 @@ void attend(const AttentionArgs& args) {
     const std::size_t keys = left < kAttentionKeys ? left : kAttentionKeys;
     pack_keys<Scores>(args, from, keys, s.keys);
     pack_values<Values>(args, from, keys, s.values);
-    // The next block's keys and values, some for each tile of this one.
+    // The next block's keys and values, or those of the next head and its queries: some for each
+    // tile of this block.
     const std::size_t tiles = (args.queries + kTileRows - 1) / kTileRows;
     const std::size_t share = (kAttentionKeys + tiles - 1) / tiles;
     std::size_t ahead = from + keys;
+    const bool next_head = args.fetch_next && ahead == args.keys;
+    if (next_head) ahead = 0;
     const std::size_t block_end = ahead + kAttentionKeys;
     const std::size_t ahead_end = block_end < args.keys ? block_end : args.keys;
+    const std::size_t columns = next_head ? args.head_size : 0;
     for (std::size_t i = 0; i < args.queries; i += kTileRows) {
       const std::size_t until = ahead + share < ahead_end ? ahead + share : ahead_end;
-      prefetch_keys(args, ahead, until);
+      prefetch_keys(args, ahead, until, columns);
       ahead = until;
       const std::size_t left_rows = args.queries - i;
+      if (next_head) {
+        const std::size_t rows = left_rows < kTileRows ? left_rows : kTileRows;
+        prefetch_rows(args.q + args.head_size, args.q_stride, args.head_size, i, i + rows);
+      }
       with_tile(left_rows < kTileRows ? left_rows : kTileRows, 1, [&]<int MR, int NV>() {
         if constexpr (NV == 1) {
           const std::size_t most_seen = seen(args, i + MR - 1, from);
