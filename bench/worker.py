@@ -107,12 +107,14 @@ def start_engine(name: str, model: Path, threads: int, work: Path) -> Child:
 def converted_folder(setup: Setup, model: Path, work: Path) -> Path:
     """Where an engine's own form of a model is kept. A new version of the engine converts anew.
 
-    An int8 model has files of its own; the other types are made from the float32 ones on loading.
+    An int8 model has files of its own, and so has each type of our packed one; other types are made
+    from the float32 files on loading.
     """
     from importlib.metadata import version
 
     spec = setup.spec
-    stored = "int8" if setup.compute_type == "int8" else "float32"
+    own_files = setup.compute_type == "int8" or spec.option == "packed"
+    stored = setup.compute_type if own_files else "float32"
     makers = [spec.packages[0], *(spec.int8_packages if stored == "int8" else ())]
     kind = "-".join(filter(None, [spec.module, spec.option, stored, *map(version, makers)]))
     where = (
