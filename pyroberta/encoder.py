@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checkpoint import Source
+from .checkpoint import BlockTensors, Source
 from .config import RobertaConfig
 from .inputs import Ragged
-from .kernels import BlockTensors, Kernels
+from .kernels import Kernels
 from .reference import CrossAttention, Dropout, KeyValueCache
 
 Array = NDArray[Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .block import BlockTensors, block_layers
 from .packed import PACKED_FILE, PackedSource, is_packed
 from .reader import Checkpoint, Tensor, open_checkpoint
 from .source import FileSource, RandomSource, Source, Table
@@ -9,6 +10,7 @@ from .writer import save_checkpoint, save_packed
 
 __all__ = [
     "PACKED_FILE",
+    "BlockTensors",
     "Checkpoint",
     "FileSource",
     "PackedSource",
@@ -16,6 +18,7 @@ __all__ = [
     "Source",
     "Table",
     "Tensor",
+    "block_layers",
     "is_packed",
     "open_checkpoint",
     "save_checkpoint",
