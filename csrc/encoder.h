@@ -94,8 +94,8 @@ struct RunOptions {
 //   x = layer_norm(x + cross_output(attention(cross_query(x), keys and values of the encoder)))
 //   x = layer_norm(x + output(f(intermediate(x))))
 //
-// the second line for blocks with cross attention. Throws std::bad_alloc before anything is
-// changed.
+// the second line for blocks with cross attention; attention in the type of attention_output.
+// Throws std::bad_alloc before anything is changed.
 void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch& batch,
                 const RunOptions& options, Workspaces& workspaces, float* x);
 
