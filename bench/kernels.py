@@ -118,8 +118,8 @@ def _keep_freed_memory() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
-        for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
-            mallopt(option, 1 << 30)
+        if mallopt(_MMAP_THRESHOLD, 1 << 25):
+            mallopt(_TRIM_THRESHOLD, 1 << 30)
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> Floats:

@@ -231,9 +231,10 @@ struct Kernels {
   // by blocks of kAttentionKeys keys counted from key 0, with a running maximum and sum (online
   // softmax: Milakov and Gimelshein 2018, arXiv:1805.02867). A query that sees no key gives 0.
   // Error: within (8 + S / 2) * 1e-6 * max_j |v[j]| * |head_weight| for each column, S the largest
-  // sum_c |scale * q[i, c] * k[j, c]|; this for the numbers as the type rounds them: bfloat16 the
-  // weights and v, int8 scale * q and k as well, all of them to bfloat16
-  // (compute_types.rounded_attention). tests/kernels/test_attention.py
+  // sum_c |scale * q[i, c] * k[j, c]|; this for the numbers as the type rounds them to bfloat16
+  // (compute_types.rounded_attention): the weights and v in bfloat16, in int8 q (scaled, to base 2)
+  // and k as well. A weight on the edge between two of them may be rounded to the other one: 2^-7
+  // of its share. tests/kernels/test_attention.py
   void (*attention)(const AttentionArgs& args);
 
   // The weights of that sum themselves: y[i, j] = head_weight * softmax_j(...), 0 where j is not

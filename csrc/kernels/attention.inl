@@ -2,7 +2,8 @@
 //
 // Blocks are counted from the row's first key, and a key that a query may not see enters with a
 // weight of exactly 0. So a query's result has the same bits whether later keys are there and
-// masked, or not there yet: a cache filled step by step gives what one pass gives.
+// masked, or not there yet: a cache filled step by step gives what one pass gives. (0 times a value
+// that is not finite is NaN: such a value reaches queries that do not see it.)
 #ifndef PYROBERTA_ISA
 #include "vec/scalar.h"  // so that an editor that opens this file alone can read it
 #endif
@@ -60,7 +61,8 @@ struct AttentionScratch {
         scores(totals + kAttentionQueries * kLanes) {}
   std::size_t padded;  // head_size, rounded up to whole panels
   float* keys;         // one block of keys, packed as `pack` does
-  float* values;       // one block of values, [padded / kPanel, kAttentionKeys / kInWord, kPanel]
+  float* values;       // one block of values, [padded / kPanel, kAttentionKeys, kPanel], of which
+                       // words of two fill the first half
   float* queries;      // [queries, query_words], scaled
   float* sums;         // [queries, padded], the weighted values so far
   float* largest;      // [queries], of the scores so far
@@ -108,19 +110,49 @@ inline void scale_queries(const AttentionArgs& args, float scale, float* queries
   }
 }
 
+// The block of keys from key `from` on, in panels as `pack` has them, but only whole vectors of
+// them: what stands behind the last one is not read.
 template <class Number>
 inline void pack_keys(const AttentionArgs& args, std::size_t from, std::size_t keys, float* out) {
-  const float* k = args.k + from * args.k_stride;
-  const std::size_t panels = (keys + kPanel - 1) / kPanel;
-  if constexpr (Number::kInWord == 2) {
-    pack(ComputeType::bfloat16, k, args.k_stride, keys, args.head_size, 0, panels, nullptr, out);
-  } else {
-    pack_float32(k, args.k_stride, keys, args.head_size, 0, panels, out);
-    if constexpr (!std::is_same_v<Number, Float32Number>) {
-      for (std::size_t i = 0; i < panels * args.head_size * kPanel; i += kLanes) {
-        store(out + i, Number::rounded(load(out + i)));
+  const std::size_t words = query_words<Number>(args.head_size);
+  for (std::size_t j = 0; j < keys; j += kLanes) {
+    const float* k = args.k + (from + j) * args.k_stride;
+    const std::size_t count = keys - j < kLanes ? keys - j : kLanes;
+    float* to = out + j / kPanel * words * kPanel + j % kPanel;
+    for (std::size_t w = 0; w < words; w += kLanes) {
+      const std::size_t here = words - w < kLanes ? words - w : kLanes;
+      if (std::is_same_v<Number, Float32Number> && count == kLanes && here == kLanes) {
+        transpose(k + w, args.k_stride, to + w * kPanel, kPanel);
+        continue;
+      }
+      float block[kLanes * kLanes], turned[kLanes * kLanes];
+      for (std::size_t i = 0; i < kLanes; ++i) {
+        const float* row = k + (i < count ? i : 0) * args.k_stride;
+        if constexpr (Number::kInWord == 2) {
+          weight_words(ComputeType::bfloat16, row, 2 * w, args.head_size, 0.0f, false,
+                       block + i * kLanes);
+        } else {
+          store(block + i * kLanes, Number::rounded(load_some(row + w, here)));
+        }
+      }
+      transpose(block, kLanes, turned, kLanes);
+      for (std::size_t i = 0; i < here; ++i) {
+        store(to + (w + i) * kPanel, load(turned + i * kLanes));
       }
     }
+  }
+}
+
+// Calls f<NV>() for the vectors of one panel that hold `columns`; the whole panel first, since that
+// is nearly all of them.
+template <class F, int NV = kPanelVecs>
+__attribute__((always_inline)) inline void with_vecs(std::size_t columns, const F& f) {
+  if constexpr (NV == 1) {
+    f.template operator()<1>();
+  } else if (columns > (NV - 1) * kLanes) {
+    f.template operator()<NV>();
+  } else {
+    with_vecs<F, NV - 1>(columns, f);
   }
 }
 
@@ -130,19 +162,15 @@ inline void score_tile(const float* queries, std::size_t head_size, const float*
                        std::size_t keys, float* scores) {
   const std::size_t words = query_words<Number>(head_size);
   for (std::size_t panel = 0; panel * kPanel < keys; ++panel) {
-    const std::size_t left = keys - panel * kPanel;
-    const std::size_t vecs = left >= kPanel ? kPanelVecs : (left + kLanes - 1) / kLanes;
-    with_tile(MR, vecs, [&]<int Rows, int NV>() {
-      if constexpr (Rows == MR) {
-        Vec acc[MR][NV];
-        tile<typename Number::Dot, MR, NV>(queries, words, packed_keys + panel * words * kPanel,
-                                           words, acc);
-        for (int i = 0; i < MR; ++i)
-          for (int v = 0; v < NV; ++v)
-            store(scores + static_cast<std::size_t>(i) * kScores + panel * kPanel +
-                      static_cast<std::size_t>(v) * kLanes,
-                  acc[i][v]);
-      }
+    with_vecs(keys - panel * kPanel, [&]<int NV>() {
+      Vec acc[MR][NV];
+      tile<typename Number::Dot, MR, NV>(queries, words, packed_keys + panel * words * kPanel,
+                                         words, acc);
+      for (int i = 0; i < MR; ++i)
+        for (int v = 0; v < NV; ++v)
+          store(scores + static_cast<std::size_t>(i) * kScores + panel * kPanel +
+                    static_cast<std::size_t>(v) * kLanes,
+                acc[i][v]);
     });
   }
 }
@@ -217,20 +245,16 @@ inline void add_values(const float* weights, std::size_t keys, const AttentionSc
                        std::size_t head_size, const float* corrections, float* sums) {
   const std::size_t steps = (keys + Number::kInWord - 1) / Number::kInWord;
   for (std::size_t panel = 0; panel * kPanel < head_size; ++panel) {
-    const std::size_t columns = head_size - panel * kPanel;
-    const std::size_t vecs = columns >= kPanel ? kPanelVecs : (columns + kLanes - 1) / kLanes;
-    with_tile(MR, vecs, [&]<int Rows, int NV>() {
-      if constexpr (Rows == MR) {
-        Vec acc[MR][NV];
-        tile<typename Number::Dot, MR, NV>(
-            weights, kScores, scratch.values + panel * kAttentionKeys * kPanel, steps, acc);
-        for (int i = 0; i < MR; ++i)
-          for (int v = 0; v < NV; ++v) {
-            float* at = sums + static_cast<std::size_t>(i) * scratch.padded + panel * kPanel +
-                        static_cast<std::size_t>(v) * kLanes;
-            store(at, fma(load(at), set(corrections[i]), acc[i][v]));
-          }
-      }
+    with_vecs(head_size - panel * kPanel, [&]<int NV>() {
+      Vec acc[MR][NV];
+      tile<typename Number::Dot, MR, NV>(
+          weights, kScores, scratch.values + panel * kAttentionKeys * kPanel, steps, acc);
+      for (int i = 0; i < MR; ++i)
+        for (int v = 0; v < NV; ++v) {
+          float* at = sums + static_cast<std::size_t>(i) * scratch.padded + panel * kPanel +
+                      static_cast<std::size_t>(v) * kLanes;
+          store(at, fma(load(at), set(corrections[i]), acc[i][v]));
+        }
     });
   }
 }
@@ -260,10 +284,7 @@ void attend(const AttentionArgs& args) {
   const AttentionScratch s(args);
   const std::size_t words = query_words<Scores>(args.head_size);
   const std::size_t first_keys = args.keys < kAttentionKeys ? args.keys : kAttentionKeys;
-  if (!args.fetched) {
-    prefetch_keys(args, 0, first_keys);
-    prefetch_rows(args.q, args.q_stride, args.head_size, 0, args.queries);
-  }
+  if (!args.fetched) prefetch_keys(args, 0, first_keys);
   scale_queries<Scores>(args, args.scale * kLog2E, s.queries);
   for (std::size_t i = 0; i < args.queries; ++i) {
     s.largest[i] = -__builtin_inff();
@@ -281,8 +302,9 @@ void attend(const AttentionArgs& args) {
     const std::size_t tiles = (args.queries + kTileRows - 1) / kTileRows;
     const std::size_t share = (kAttentionKeys + tiles - 1) / tiles;
     std::size_t ahead = from + keys;
-    const bool next_head = args.fetch_next && ahead == args.keys;
-    if (next_head) ahead = 0;
+    const bool last_block = ahead == args.keys || seen(args, args.queries - 1, ahead) == 0;
+    const bool next_head = args.fetch_next && last_block;
+    if (last_block) ahead = next_head ? 0 : args.keys;
     const std::size_t block_end = ahead + kAttentionKeys;
     const std::size_t ahead_end = block_end < args.keys ? block_end : args.keys;
     const std::size_t columns = next_head ? args.head_size : 0;
@@ -344,8 +366,7 @@ void attention_weights(const AttentionArgs& args) {
   for (std::size_t from = 0; from < args.keys; from += kAttentionKeys) {
     const std::size_t left = args.keys - from;
     const std::size_t keys = left < kAttentionKeys ? left : kAttentionKeys;
-    pack_float32(args.k + from * args.k_stride, args.k_stride, keys, args.head_size, 0,
-                 (keys + kPanel - 1) / kPanel, s.keys);
+    pack_keys<Float32Number>(args, from, keys, s.keys);
     for (std::size_t i = 0; i < args.queries; i += kTileRows) {
       const std::size_t left_rows = args.queries - i;
       with_tile(left_rows < kTileRows ? left_rows : kTileRows, 1, [&]<int MR, int NV>() {

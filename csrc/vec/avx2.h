@@ -54,7 +54,8 @@ inline Vec where_less(Vec a, Vec b, Vec yes, Vec no) {
 inline Vec round(Vec a) {
   return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-// a * 2^n for whole n in [-252, 254]. In two factors, since 2^n alone may be out of range.
+// a * 2^n for whole n in [-252, 254], anything for others. In two factors, since 2^n alone may be
+// out of range.
 inline Vec scale_by_power(Vec a, Vec n) {
   const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
   const __m256i bias = _mm256_set1_epi32(127);

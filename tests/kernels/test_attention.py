@@ -54,10 +54,10 @@ def test_rounded_attention_agrees_with_reference(
     want = reference.attention(*exact, visible, scale, 0.7, compute_type)
     allowed = (8 + spread(q, k, scale) / 2) * 1e-6 * np.abs(v).max(axis=0) * 0.7 + TINY
     error = np.abs(got - want)
-    # A weight that float32 and float64 round to two neighbours is off by 2^-8 of itself: of 200
-    # weights of a query about 0.02 are.
+    # A weight that float32 and float64 round to two neighbours is off by 2^-7 of itself at most,
+    # and then it is at most half of all: about 1 in 10,000 is.
     assert np.all(error <= allowed + 2.0**-8 * np.abs(v).max(axis=0) * 0.7)
-    assert np.mean((error <= allowed).all(axis=1)) >= 0.9
+    assert np.sum((error > allowed).any(axis=1)) <= max(1, queries // 10)
     unrounded = reference.attention(*exact, visible, scale, 0.7)
     if visible and min(queries, keys) > 1:
         assert np.abs(got - unrounded).max() > 10 * error.mean()

@@ -102,6 +102,20 @@ def test_the_input_is_left_as_it_was(kernels, rng):
     np.testing.assert_array_equal(x, before)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
+def test_heads_that_go_into_tasks_together_give_the_bits_of_each_alone(
+    kernels, rng, compute_type, causal
+):
+    # Seven heads: four to a task and three where there are many rows, one where there is one.
+    native, _ = make(rng, kernels, hidden=56, heads=7, compute_type=compute_type)
+    x, offsets = ragged(rng, [300] + [3] * 40, 56)
+    together, *_ = run([native], x, offsets, causal=causal)
+    for begin, end in [(0, 300), (300, 303), (417, 420)]:
+        alone, *_ = run([native], x[begin:end].copy(), np.array([0, end - begin]), causal=causal)
+        np.testing.assert_array_equal(together[begin:end], alone)
+
+
 @pytest.mark.parametrize("offsets", [[], [1, 4], [0, 3], [0, 5], [0, 3, 2, 4]])
 def test_offsets_that_do_not_fit_are_refused(kernels, rng, offsets):
     native, _ = make(rng, kernels)
