@@ -1,10 +1,10 @@
 """What each compute type rounds the two sides of a product to, in NumPy.
 
 Products are those of the linear layers; attention's two are rounded in bfloat16 and int8 alone, to
-bfloat16 (``rounded_attention``). Everything else of a model is float32 in each type: sums, softmax, layer norms, the residual, heads but the language model's.
-These functions give the values after rounding, so that
-``rounded(type, x) @ rounded_weight(type, w).T`` in float64 is what a kernel approximates; the codes
-of int8 and the bits of bfloat16 are the kernels' own, exactly.
+bfloat16 (``rounded_attention``). Everything else of a model is float32 in each type: sums, softmax,
+layer norms, the residual, heads but the language model's. These functions give the values after
+rounding, so that ``rounded(type, x) @ rounded_weight(type, w).T`` in float64 is what a kernel
+approximates; the codes of int8 and the bits of bfloat16 are the kernels' own, exactly.
 """
 
 from __future__ import annotations
