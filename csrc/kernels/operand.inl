@@ -42,6 +42,12 @@ inline std::size_t code_words(ComputeType type, std::size_t k) {
   return steps;
 }
 
+// The bytes of a column in an operand's row: of one part of it for bfloat16x3 in parts.
+inline std::size_t operand_bytes(ComputeType type) {
+  if (type == ComputeType::int8) return kDotsInt8 ? 1 : 2;
+  return type == ComputeType::float32 || !kDotsBfloat16 ? 4 : 2;
+}
+
 std::size_t operand_words(ComputeType type, std::size_t k) {
   const std::size_t scales = type == ComputeType::int8 ? int8_groups(k) : 0;
   const std::size_t words = code_words(type, k) + scales;
@@ -66,9 +72,10 @@ constexpr std::uint32_t kSigns[4] = {0xa473f03a, 0x8bad4ca3, 0x4b49e0e7, 0x4b63d
 // arXiv:2404.00456). H H is the width times the identity: what `linear` multiplies is turned on
 // both sides. Of K = 768 * j they are 7 operations a column.
 //
-// The whole width is in registers (or nearly: AVX2 has too few for 128 columns).
+// The whole width is in registers (or nearly: AVX2 has too few for 128 columns). `most`: the
+// largest magnitude so far, lane by lane.
 template <std::size_t Width>
-inline void rotate_width(const float* x, float* y) {
+inline void rotate_width(const float* x, float* y, Vec& most) {
   constexpr std::size_t kVecs = Width / kLanes;
   Vec v[kVecs];
 #pragma GCC unroll 16
@@ -85,21 +92,26 @@ inline void rotate_width(const float* x, float* y) {
         v[i] = above;
       }
 #pragma GCC unroll 16
-  for (std::size_t i = 0; i < kVecs; ++i) store(y + i * kLanes, hadamard(v[i]));
+  for (std::size_t i = 0; i < kVecs; ++i) {
+    v[i] = hadamard(v[i]);
+    most = max_magnitude(most, v[i]);
+    store(y + i * kLanes, v[i]);
+  }
 }
 
-inline void rotate(const float* x, std::size_t width, float* y) {
+inline void rotate(const float* x, std::size_t width, float* y, Vec& most) {
   switch (width) {
     case 128:
-      return rotate_width<128>(x, y);
+      return rotate_width<128>(x, y, most);
     case 64:
-      return rotate_width<64>(x, y);
+      return rotate_width<64>(x, y, most);
     case 32:
-      return rotate_width<32>(x, y);
+      return rotate_width<32>(x, y, most);
     case 16:
-      return rotate_width<16>(x, y);
+      return rotate_width<16>(x, y, most);
     default:
       y[0] = x[0];
+      most = max_magnitude(most, set(x[0]));
   }
 }
 
@@ -113,19 +125,24 @@ inline std::size_t rotation_width(std::size_t k) {
 // n columns of one row, turned, to y; the largest magnitude among them. NaN where there is a NaN or
 // an infinity.
 inline float rotate_row(const float* x, std::size_t n, std::size_t width, float* y) {
-  Vec most = zero(), odd = zero();
-  for (std::size_t c = 0; c < n; c += width) rotate(x + c, width, y + c);
-  for (std::size_t c = 0; c < n; c += kLanes) {
-    const Vec v = load_some(y + c, n - c);
-    most = max(most, abs(v));
-    odd = add(odd, sub(v, v));
-  }
-  return largest(most) + sum(odd);
+  Vec most = zero();
+  for (std::size_t c = 0; c < n; c += width) rotate(x + c, width, y + c, most);
+  return largest(most) + sum(sub(most, most));
 }
 
 // A code before it is rounded, which storing it does.
 inline Vec to_code(Vec x, Vec inverse) {
   return min(max(mul(x, inverse), set(-127.0f)), set(127.0f));
+}
+
+// The codes of four vectors. A template, so that only builds with the faster way need to have it.
+template <class Byte>
+inline void store_four_codes(Byte* codes, const Vec (&a)[4]) {
+  if constexpr (kDotsInt8) {
+    store_codes_of_four(codes, a[0], a[1], a[2], a[3]);
+  } else {
+    for (std::size_t i = 0; i < 4; ++i) store_codes(codes + i * 2 * kLanes, a[i]);
+  }
 }
 
 // One int8 group of a row: codes, and the scale.
@@ -135,7 +152,13 @@ inline float quantise_group(const float* x, std::size_t n, std::size_t width, ch
   const float most = rotate_row(x, n, width, turned);
   const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
   const Vec by = set(inverse);
-  for (std::size_t c = 0; c < n; c += kLanes, codes += kBytes) {
+  std::size_t c = 0;
+  for (; c + 4 * kLanes <= n; c += 4 * kLanes, codes += 4 * kBytes) {
+    Vec four[4];
+    for (std::size_t i = 0; i < 4; ++i) four[i] = to_code(load(turned + c + i * kLanes), by);
+    store_four_codes(codes, four);
+  }
+  for (; c < n; c += kLanes, codes += kBytes) {
     store_codes(codes, to_code(load_some(turned + c, n - c), by));
   }
   return most / 127.0f;
@@ -247,13 +270,11 @@ void pack_panel(ComputeType type, const float* rows, std::size_t stride, std::si
       inverse[i] = 0.0f;
       if (type != ComputeType::int8) continue;
       const float* row = rows + (exists ? j + i : 0) * stride;
-      Vec most_lanes = zero(), odd = zero();
+      Vec most_lanes = zero();
       for (std::size_t c = 0; c < length[i]; c += kLanes) {
-        const Vec v = load_some(row + c, k - c);
-        most_lanes = max(most_lanes, abs(v));
-        odd = add(odd, sub(v, v));
+        most_lanes = max_magnitude(most_lanes, load_some(row + c, k - c));
       }
-      const float most = largest(most_lanes) + sum(odd);
+      const float most = largest(most_lanes) + sum(sub(most_lanes, most_lanes));
       inverse[i] = most > 0.0f ? 127.0f / most : 0.0f;
       float* trailer = packed + steps * kPanel + j + i;
       for (std::size_t g = 0; g <= int8_groups(k); ++g) trailer[g * kPanel] = 0.0f;
@@ -285,9 +306,10 @@ void pack(ComputeType type, const float* w, std::size_t w_stride, std::size_t n,
     const float* rows = w + p * kPanel * w_stride;
     std::size_t stride = w_stride;
     if (type == ComputeType::int8) {
+      Vec most = zero();  // pack_panel finds each row's
       for (std::size_t i = 0; i < count; ++i)
         for (std::size_t c = 0; c < k; c += width) {
-          rotate(rows + i * w_stride + c, width, scratch + i * k + c);
+          rotate(rows + i * w_stride + c, width, scratch + i * k + c, most);
         }
       rows = scratch;
       stride = k;

@@ -36,6 +36,9 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }  // a *
 inline Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 inline Vec abs(Vec a) { return _mm512_abs_ps(a); }
+inline Vec max_magnitude(Vec a, Vec b) {
+  return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(abs(b))));
+}
 inline Vec copysign(Vec magnitude, Vec sign) {
   const __m512 bit = _mm512_set1_ps(-0.0f);
   return _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign));
@@ -115,6 +118,15 @@ inline void store_codes(void* p, Vec a) {
   const __m512i codes = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(128));
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(codes));
 }
+inline void store_codes_of_four(void* p, Vec a, Vec b, Vec c, Vec d) {
+  const __m512i ab = _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+  const __m512i cd = _mm512_packs_epi32(_mm512_cvtps_epi32(c), _mm512_cvtps_epi32(d));
+  // Both packs work inside 128 bits: four columns of a, b, c and d in turn. And 128 more is the
+  // highest bit of the byte turned.
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i codes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
+  _mm512_storeu_si512(p, _mm512_xor_si512(codes, _mm512_set1_epi8(-128)));
+}
 inline Vec even_bytes(Vec words) { return words; }
 inline Vec odd_bytes(Vec words) { return words; }
 #else
@@ -141,9 +153,10 @@ inline Vec flip_signs(Vec a, unsigned minus) {
   return _mm512_mask_xor_ps(a, static_cast<__mmask16>(minus), a, _mm512_set1_ps(-0.0f));
 }
 inline Vec hadamard(Vec a) {
-  // a + its partner where the mask is 0, its partner - a where it is 1.
+  // partner + a where the sign is 1, partner - a where it is -1: the product is exact.
   const auto stage = [&](Vec partner, __mmask16 minus) {
-    a = _mm512_mask_sub_ps(_mm512_add_ps(a, partner), minus, partner, a);
+    const Vec sign = _mm512_mask_blend_ps(minus, _mm512_set1_ps(1.0f), _mm512_set1_ps(-1.0f));
+    a = _mm512_fmadd_ps(a, sign, partner);
   };
   stage(_mm512_shuffle_f32x4(a, a, 0x4E), 0xFF00);
   stage(_mm512_shuffle_f32x4(a, a, 0xB1), 0xF0F0);

@@ -126,6 +126,12 @@ inline float from_bits(std::uint32_t bits) {
   __builtin_memcpy(&a, &bits, sizeof a);
   return a;
 }
+inline Vec max_magnitude(Vec a, Vec b) {
+  return each([&](std::size_t i) {
+    const float magnitude = __builtin_fabsf(b.lane[i]);
+    return bits_of(a.lane[i]) > bits_of(magnitude) ? a.lane[i] : magnitude;
+  });
+}
 inline Vec even_bfloat16(Vec words) {
   return each([&](std::size_t i) { return from_bits(bits_of(words.lane[i]) << 16); });
 }
