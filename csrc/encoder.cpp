@@ -198,35 +198,28 @@ class Run {
     const float* x = is_float ? from.x : from.operand;
     const std::size_t x_words = kernels.operand_words(linear.type, linear.k);
     const std::size_t panels = (linear.n + kernels.panel - 1) / kernels.panel;
-    const std::size_t rows = rows_of_task(tokens_, kernels.tile_rows);
-    const std::size_t row_blocks = (tokens_ + rows - 1) / rows;
-    // About eight tasks for each thread: the last one to end then costs little.
-    const std::size_t wanted = 8 * static_cast<std::size_t>(team_.size());
-    const std::size_t groups = std::min(panels, (wanted + row_blocks - 1) / row_blocks);
-    std::size_t size = (panels + groups - 1) / groups;
+    ProductTasks tasks(tokens_, kernels.tile_rows, panels, team_.size());
     bool as_operand = false;
     if (reader != nullptr && reader->type != ComputeType::float32) {
       // Groups of the operand are not divided: where that leaves a thread without a task, they are
       // made of float32 after the product.
-      const std::size_t whole = round_up(size, operand_columns(reader->type) / kernels.panel);
-      as_operand =
-          (panels + whole - 1) / whole * row_blocks >= static_cast<std::size_t>(team_.size());
-      if (as_operand) size = whole;
+      const ProductTasks whole(tokens_, kernels.tile_rows, panels, team_.size(),
+                               operand_columns(reader->type) / kernels.panel);
+      as_operand = whole.count() >= static_cast<std::size_t>(team_.size());
+      if (as_operand) tasks = whole;
     }
-    const std::size_t pieces = (panels + size - 1) / size;
+    const LinearArgs all = {linear.type,   x,           x_words, tokens_, linear.k, linear.n,
+                            linear.packed, linear.bias, f,       y,       linear.n};
     const std::size_t y_words = as_operand ? kernels.operand_words(reader->type, linear.n) : 0;
-    team_.for_each(row_blocks * pieces, [&](std::size_t task, int thread) {
-      const std::size_t row = task / pieces * rows, first = task % pieces * size;
-      LinearArgs args = {
-          linear.type, x + row * x_words,  x_words,       std::min(rows, tokens_ - row),
-          linear.k,    linear.n,           linear.packed, linear.bias,
-          f,           y + row * linear.n, linear.n};
+    team_.for_each(tasks.count(), [&](std::size_t index, int thread) {
+      const ProductTasks::Task task = tasks[index];
+      LinearArgs args = all.of_rows(task.row, task.rows);
       if (as_operand) {
         args.y = scratch(thread);
-        args.operand = work_.wide_operand + row * y_words;
+        args.operand = work_.wide_operand + task.row * y_words;
         args.operand_type = reader->type;
       }
-      kernels.linear(args, first, std::min(panels, first + size));
+      kernels.linear(args, task.first, task.last);
     });
     if (reader != nullptr && !as_operand) convert(kernels, *reader, y, work_.wide_operand);
   }

@@ -116,6 +116,15 @@ struct LinearArgs {
   // null.
   float* operand = nullptr;
   ComputeType operand_type = ComputeType::float32;
+
+  // The same for rows [first, first + count) of x and y.
+  LinearArgs of_rows(std::size_t first, std::size_t count) const {
+    LinearArgs part = *this;
+    part.rows = count;
+    part.x += first * x_stride;
+    part.y += first * y_stride;
+    return part;
+  }
 };
 
 // One head of one row of the batch, for `attention` and `attention_weights`.

@@ -26,23 +26,40 @@ void in_pieces(std::size_t count, std::size_t size, const F& f) {
   });
 }
 
-template <class F>
-void in_tiles(const Kernels& kernels, const LinearArgs& args, std::size_t columns, std::size_t size,
-              const F& f) {
-  const std::size_t rows = rows_of_task(args.rows, kernels.tile_rows);
-  const std::size_t row_blocks = (args.rows + rows - 1) / rows;
-  const std::size_t pieces = (columns + size - 1) / size;
-  Team(threads_for(row_blocks * pieces)).for_each(row_blocks * pieces, [&](std::size_t task, int) {
-    const std::size_t row = task / pieces * rows, piece = task % pieces;
-    LinearArgs part = args;
-    part.rows = std::min(rows, args.rows - row);
-    part.x += row * args.x_stride;
-    part.y += row * args.y_stride;
-    f(part, piece * size, std::min(columns, (piece + 1) * size));
-  });
+}  // namespace
+
+ProductTasks::ProductTasks(std::size_t rows, std::size_t tile_rows, std::size_t panels, int threads,
+                           std::size_t together)
+    : rows_(rows),
+      block_(rows_of_task(rows, tile_rows)),
+      panels_(panels),
+      threads_(static_cast<std::size_t>(threads)),
+      together_(together),
+      total_((rows + block_ - 1) / block_ * panels),
+      count_(0) {
+  find(static_cast<std::size_t>(-1), count_);
 }
 
-}  // namespace
+ProductTasks::Task ProductTasks::operator[](std::size_t index) const {
+  std::size_t found = 0;
+  return find(index, found);
+}
+
+ProductTasks::Task ProductTasks::find(std::size_t index, std::size_t& passed) const {
+  std::size_t at = 0, end = 0, size = 0, start = 0;
+  for (passed = 0; end < total_; ++passed) {
+    at = end;
+    if (passed % threads_ == 0) {
+      const std::size_t share = (total_ - at + 2 * threads_ - 1) / (2 * threads_);
+      size = round_up(std::max({total_ / (8 * threads_), share, std::size_t{1}}), together_);
+    }
+    start = at / panels_ * panels_;
+    end = std::min(at + size, start + panels_);
+    if (passed == index) break;
+  }
+  const std::size_t row = start / std::max(panels_, std::size_t{1}) * block_;
+  return {row, std::min(block_, rows_ - std::min(row, rows_)), at - start, end - start};
+}
 
 void pack(const Kernels& kernels, ComputeType type, const float* w, std::size_t n, std::size_t k,
           float* packed) {
@@ -132,18 +149,24 @@ void linear(const Kernels& kernels, ComputeType type, const float* x, std::size_
     x = operand.data();
   }
   const LinearArgs args = {type, x, words, rows, k, n, packed, bias, activation, y, n};
-  in_tiles(kernels, args, (n + kernels.panel - 1) / kernels.panel, 1,
-           [&](const LinearArgs& part, std::size_t first, std::size_t last) {
-             kernels.linear(part, first, last);
-           });
+  const ProductTasks tasks(rows, kernels.tile_rows, (n + kernels.panel - 1) / kernels.panel,
+                           num_threads());
+  Team(threads_for(tasks.count())).for_each(tasks.count(), [&](std::size_t index, int) {
+    const ProductTasks::Task task = tasks[index];
+    kernels.linear(args.of_rows(task.row, task.rows), task.first, task.last);
+  });
 }
 
 void linear_rows(const Kernels& kernels, const LinearArgs& args) {
   // 256 columns of 768 are 786 KB of the weight, read once for all rows of the piece.
-  in_tiles(kernels, args, args.n, args.n <= 256 ? 16 : 256,
-           [&](const LinearArgs& part, std::size_t first, std::size_t last) {
-             kernels.linear_rows(part, first, last);
-           });
+  const std::size_t size = args.n <= 256 ? 16 : 256, pieces = (args.n + size - 1) / size;
+  const std::size_t rows = rows_of_task(args.rows, kernels.tile_rows);
+  const std::size_t tasks = (args.rows + rows - 1) / rows * pieces;
+  Team(threads_for(tasks)).for_each(tasks, [&](std::size_t task, int) {
+    const std::size_t row = task / pieces * rows, first = task % pieces * size;
+    kernels.linear_rows(args.of_rows(row, std::min(rows, args.rows - row)), first,
+                        std::min(args.n, first + size));
+  });
 }
 
 void layer_norm(const Kernels& kernels, const float* x, const float* residual, const float* gamma,

@@ -55,10 +55,16 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20260823)
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request: pytest.FixtureRequest) -> Any:
-    """Native calls on 1, 2 and 3 threads; the number from before is put back."""
+@pytest.fixture
+def restored_threads() -> Iterator[None]:
+    """The number of threads of before is put back after the test."""
     before = pyroberta.get_num_threads()
-    pyroberta.set_num_threads(request.param)
-    yield request.param
+    yield
     pyroberta.set_num_threads(before)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest, restored_threads: None) -> Any:
+    """Native calls on 1, 2 and 3 threads."""
+    pyroberta.set_num_threads(request.param)
+    return request.param

@@ -15,10 +15,12 @@ namespace {
 
 constexpr std::size_t kPanel = kPanelVecs * kLanes;
 
-// What a tile fetches into L2 while it computes: the weights that the tiles after it will read.
+// What a tile fetches into L2 while it computes.
 struct Prefetch {
-  const char* at = nullptr;
-  std::size_t lines = 0;  // of 64 bytes
+  const char* at = nullptr;  // the weights that the tiles after it will read
+  std::size_t lines = 0;     // of 64 bytes
+  bool own = false;          // its own weights too, so many bytes ahead: no tile before it has
+  static constexpr std::size_t kOwnAhead = 8192;
 };
 
 // acc[i][v] = multiply(a[i], get(b[v]), acc[i][v]) for one word of each row: a [MR; a_stride].
@@ -138,9 +140,15 @@ __attribute__((always_inline)) inline void tile(const float* a, std::size_t a_st
   // A few lines every few steps: the queue of misses is short.
   std::size_t s = 0;
   constexpr std::size_t kSteps = 8;
-  if (next.lines != 0 && steps >= kSteps) {
+  if ((next.lines != 0 || next.own) && steps >= kSteps) {
     const std::size_t lines = (next.lines * kSteps + steps - 1) / steps;
     for (; s + kSteps <= steps; s += kSteps) {
+      if (next.own) {
+        const char* ahead = reinterpret_cast<const char*>(b + s * kPanel) + Prefetch::kOwnAhead;
+        for (std::size_t line = 0; line < kSteps * kPanel * sizeof(float) / 64; ++line) {
+          __builtin_prefetch(ahead + 64 * line, 0, 2);
+        }
+      }
       for (std::size_t line = 0; line < lines; ++line) {
         __builtin_prefetch(next.at + 64 * line, 0, 2);
       }

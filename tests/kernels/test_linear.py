@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import pyroberta
 from pyroberta import _core, reference
 from pyroberta.activations import ACTIVATIONS
 from pyroberta.compute_types import COMPUTE_TYPES, INT8_GROUP, rounded, rounded_weight
@@ -131,6 +132,21 @@ def test_bits_of_a_row_do_not_depend_on_the_other_rows(kernels, rng, threads, k,
     for row in [0, 1, 5, 6, 15, 16, 31, 32, 95, 96, 191, 199]:
         alone = kernels.linear(x[row : row + 1], packed, bias, GELU)
         np.testing.assert_array_equal(together[row : row + 1], alone)
+
+
+@pytest.mark.parametrize("rows", [1, 145, 433])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_every_column_is_computed_however_the_work_is_cut(
+    kernels, rng, restored_threads, rows, count
+):
+    for n in [1, 65, 400, 1600]:
+        x, weight, bias = inputs(rng, rows, n, 32)
+        packed = _core.Packed(kernels, weight, index("float32"))
+        pyroberta.set_num_threads(1)
+        want = np.concatenate([kernels.linear(row[None], packed, bias, LINEAR) for row in x])
+        x = np.ascontiguousarray(x[::-1])  # so that what the memory held before is not the answer
+        pyroberta.set_num_threads(count)
+        np.testing.assert_array_equal(kernels.linear(x, packed, bias, LINEAR), want[::-1])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
-import pyroberta
 from pyroberta import kernels as door
 
 
@@ -25,11 +23,3 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         pytest.skip(reason)
     monkeypatch.setattr(door, "chosen_isa", lambda: name)
     return name
-
-
-@pytest.fixture
-def restored_threads() -> Iterator[None]:
-    """The number of threads of before is put back after the test."""
-    before = pyroberta.get_num_threads()
-    yield
-    pyroberta.set_num_threads(before)
