@@ -146,7 +146,7 @@ struct AttentionArgs {
 
 // How many queries an `attention` call may have at most; and keys in a block of its softmax.
 inline constexpr std::size_t kAttentionQueries = 144;
-inline constexpr std::size_t kAttentionKeys = 64;
+inline constexpr std::size_t kAttentionKeys = 128;
 
 // A row of queries or keys, as words of any type.
 constexpr std::size_t attention_width(std::size_t head_size) { return round_up(head_size, 32); }

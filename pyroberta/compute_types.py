@@ -24,7 +24,7 @@ INT8_GROUP = 768
 
 # The keys that attention takes at once, kAttentionKeys, and what takes scores to base 2, kLog2E: in
 # csrc/kernels.h and csrc/kernels/attention.inl.
-ATTENTION_KEYS = 64
+ATTENTION_KEYS = 128
 LOG2_E = np.float32(1.44269504)
 
 # The signs by which int8 turns 128 columns: kSigns in csrc/kernels/operand.inl.

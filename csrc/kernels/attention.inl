@@ -232,7 +232,7 @@ inline void weigh(float* scores, const std::size_t* counts, float* largest_so_fa
       sums = add(sums, w);
       j += kLanes;
     }
-    for (; j < kScores; j += kLanes) store_numbers<Number>(row, j, zero());
+    for (; j < counts[MR - 1]; j += kLanes) store_numbers<Number>(row, j, zero());
     float* total = totals + static_cast<std::size_t>(r) * kLanes;
     store(total, fma(load(total), set(factors[r]), sums));
     corrections[r] = factors[r];

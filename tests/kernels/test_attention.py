@@ -7,10 +7,10 @@ from pyroberta import _core, reference
 from pyroberta.compute_types import COMPUTE_TYPES
 
 TINY = float(np.finfo(np.float32).tiny)
-# Queries around the register tile, keys around the block of 64, head sizes around vectors.
+# Queries around the register tile, keys around the block of 128, head sizes around vectors.
 SHAPES = [
     (1, 1, 1), (1, 5, 8), (2, 63, 7), (3, 64, 16), (6, 65, 17), (7, 128, 64), (13, 129, 32),
-    (144, 200, 24), (5, 300, 96), (4, 70, 128),
+    (144, 200, 24), (5, 300, 96), (4, 70, 128), (9, 127, 16), (6, 257, 64),
 ]  # fmt: skip
 ALL = 1 << 40
 TYPES = range(len(COMPUTE_TYPES))
@@ -28,7 +28,7 @@ def spread(q, k, scale):
     return (np.abs(q * scale).astype(np.float64) @ np.abs(k).astype(np.float64).T).max()
 
 
-@pytest.mark.parametrize("visible", [ALL, 0, 1, 3, 60])
+@pytest.mark.parametrize("visible", [ALL, 0, 1, 3, 60, 125])
 @pytest.mark.parametrize(("queries", "keys", "head_size"), SHAPES)
 def test_attention_agrees_with_reference(kernels, rng, queries, keys, head_size, visible):
     q, k, v = inputs(rng, queries, keys, head_size)
@@ -41,7 +41,7 @@ def test_attention_agrees_with_reference(kernels, rng, queries, keys, head_size,
     assert np.all(np.abs(got - want) <= allowed)
 
 
-@pytest.mark.parametrize("visible", [ALL, 0, 1, 3, 60])
+@pytest.mark.parametrize("visible", [ALL, 0, 1, 3, 60, 125])
 @pytest.mark.parametrize("compute_type", ["bfloat16", "int8"])
 @pytest.mark.parametrize(("queries", "keys", "head_size"), SHAPES)
 def test_rounded_attention_agrees_with_reference(
