@@ -95,21 +95,24 @@ inline Vec activate_vec(Vec x) {
 }
 
 template <Activation f>
-void activate_run(float* y, std::size_t n) {
+void activate_run(float* y, std::size_t stride, std::size_t rows, std::size_t n) {
   const std::size_t tail = n % kLanes, whole = n - tail;
-  for (std::size_t i = 0; i < whole; i += kLanes) store(y + i, activate_vec<f>(load(y + i)));
-  if (tail != 0) {
-    store_first(y + whole, activate_vec<f>(load_first(y + whole, tail)), tail);
+  for (std::size_t r = 0; r < rows; ++r, y += stride) {
+    for (std::size_t i = 0; i < whole; i += kLanes) store(y + i, activate_vec<f>(load(y + i)));
+    if (tail != 0) {
+      store_first(y + whole, activate_vec<f>(load_first(y + whole, tail)), tail);
+    }
   }
 }
 
-// Element by element over n floats. Not inlined: in the tiles of the products it would crowd the
-// accumulators out of the registers (AVX2's ran at half the speed).
-__attribute__((noinline)) void activate_elements(Activation f, float* y, std::size_t n) {
+// Element by element over [rows, n; stride]. Not inlined: in the tiles of the products it would
+// crowd the accumulators out of the registers (AVX2's ran at half the speed).
+__attribute__((noinline)) void activate_rows(Activation f, float* y, std::size_t stride,
+                                             std::size_t rows, std::size_t n) {
   // clang-format off
   switch (f) {
 #define CASE(name) \
-  case Activation::name: return activate_run<Activation::name>(y, n);
+  case Activation::name: return activate_run<Activation::name>(y, stride, rows, n);
     CASE(gelu) CASE(gelu_tanh) CASE(gelu_clipped) CASE(quick_gelu) CASE(relu) CASE(relu_squared)
     CASE(relu6) CASE(leaky_relu) CASE(tanh) CASE(sigmoid) CASE(silu) CASE(hard_sigmoid)
     CASE(hard_silu) CASE(hard_swish) CASE(hard_tanh) CASE(softsign) CASE(exp) CASE(elu) CASE(selu)
@@ -159,7 +162,7 @@ void activate(Activation f, std::size_t rows, std::size_t cols, float* y) {
   if (is_rowwise(f)) {
     for (std::size_t r = 0; r < rows; ++r) softmax_row(f, y + r * cols, cols);
   } else {
-    activate_elements(f, y, rows * cols);
+    activate_rows(f, y, 0, 1, rows * cols);
   }
 }
 

@@ -120,10 +120,9 @@ template <ComputeType type>
 void block_of_tiles(const LinearArgs& args, const Run& run, std::size_t r, std::size_t rows,
                     std::size_t half, const Result& to) {
   const std::size_t steps = tile_steps(type, args.k);
-  const float* weights = args.packed + run.panel * panel_words(type, args.k);
   BlockSource source;
   source.a = args.x + r * args.x_stride + run.from;
-  source.b = weights + run.from * kPanel + half;
+  source.b = run.weights + run.from * kPanel + half;
   source.a_stride = args.x_stride * sizeof(float);
   source.a_low = steps;
   source.b_low = steps * kPanel;
@@ -157,17 +156,35 @@ void block_of_tiles(const LinearArgs& args, const Run& run, std::size_t r, std::
   const std::size_t group = kInt8 ? run.from / run_steps(type) : 0;
   const std::size_t column = run.panel * kPanel + half;
   const std::size_t columns = args.n - column < kBlock ? args.n - column : kBlock;
-  const float* scales = weights + steps * kPanel + half;  // of int8
-  for (std::size_t i = 0; i < rows; ++i) {
-    const float* x_row = args.x + (r + i) * args.x_stride;
-    const Vec x_scale = kInt8 ? set(x_row[steps + group]) : zero();
-    float* y = to.y + (r + i) * to.stride + (column - to.column);
-    for (std::size_t c = 0; c < columns; c += kLanes) {
-      Vec value = load(sums + i * kBlock + c);
-      if constexpr (kInt8) value = add_ints(value, load(scales + (1 + group) * kPanel + c));
-      finish_vec<kInt8>(args, run, value, x_scale, scales + c, column + c, columns - c, y + c);
+  const float* scales = run.weights + steps * kPanel + half;  // of int8
+  float* y = to.y + r * to.stride + (column - to.column);
+  // f(vector, x_scale, c, y) for the vectors of the block, from its column c on.
+  const auto each = [&](const auto& f) __attribute__((always_inline)) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      const float* x_row = args.x + (r + i) * args.x_stride;
+      const Vec x_scale = kInt8 ? set(x_row[steps + group]) : zero();
+      for (std::size_t c = 0; c < columns; c += kLanes) {
+        Vec value = load(sums + i * kBlock + c);
+        if constexpr (kInt8) value = add_ints(value, load(scales + (1 + group) * kPanel + c));
+        f(value, x_scale, c, y + i * to.stride + c);
+      }
     }
-    if (run.last) activate_elements(args.activation, y, columns);
+  };
+  if (columns == kBlock) {
+    with_ends(run, [&]<bool kFirst, bool kLast>() __attribute__((always_inline)) {
+      const Vec bias[] = {bias_or_none<kLast>(args, column),
+                          bias_or_none<kLast>(args, column + kLanes)};
+      each([&](Vec value, Vec x_scale, std::size_t c, float* out) __attribute__((always_inline)) {
+        finish_whole<kInt8, kFirst, kLast>(value, x_scale, scales + c, bias[c / kLanes], out);
+      });
+    });
+  } else {
+    each([&](Vec value, Vec x_scale, std::size_t c, float* out) {
+      finish_vec<kInt8>(args, run, value, x_scale, scales + c, column + c, columns - c, out);
+    });
+  }
+  if (run.last && args.activation != Activation::linear) {
+    activate_rows(args.activation, y, to.stride, rows, columns);
   }
 }
 
@@ -199,7 +216,7 @@ void linear_tiles(const LinearArgs& args, std::size_t first_panel, std::size_t l
       for (std::size_t half = 0; half < kPanel && panel * kPanel + half < args.n; half += kBlock) {
         for (std::size_t r = r_first; r < r_last; r += kBlock) {
           const std::size_t rows = r_last - r < kBlock ? r_last - r : kBlock;
-          Run run = {panel, 0, 0, true, false};
+          Run run = {panel, 0, 0, true, false, args.packed + panel * panel_words(type, args.k)};
           do {
             run.length = steps - run.from < run_most ? steps - run.from : run_most;
             run.last = run.from + run.length == steps;
