@@ -189,9 +189,10 @@ inline Vec repeat_first(const float* scores, std::size_t count) {
   return add(load_first(scores, count), sub(first_score, keep_first(first_score, count)));
 }
 
-// For MR queries: scores [MR, kScores] -> weights 2^(score - largest so far), 0 from counts[r] on,
-// as numbers. corrections [MR] are what the earlier sums have to be multiplied with. The rows go
-// through each stage together, since a row alone waits for its own maximum most of the time.
+// For MR queries: scores [MR, kScores] -> weights 2^(score - largest so far), as numbers,
+// 0 from counts[r] to the last row's count. corrections [MR] are what the earlier sums have to be
+// multiplied with. The rows go through each stage together, since a row alone waits for its own
+// maximum most of the time.
 template <class Number, int MR>
 inline void weigh(float* scores, const std::size_t* counts, float* largest_so_far, float* totals,
                   float* corrections) {
