@@ -18,11 +18,11 @@ inline std::size_t rows_of_task(std::size_t rows, std::size_t tile_rows) {
   return pieces == 0 ? tile_rows : round_up((rows + pieces - 1) / pieces, tile_rows);
 }
 
-// A product's work, cut into tasks of some rows and some panels: for each thread one of a quarter
-// of all, one of an eighth and so on (factoring: Hummel, Schonberg and Flynn 1992). A weight is
-// read best in long runs, while the last tasks are to be small, so that the threads end together.
-// With eight equal tasks for each of 2 threads 1x16 took 2 % (float32), 7 % (bfloat16) and 11 %
-// (int8) longer, 1x64 2 %, 3 % and 5 % (Zen 5).
+// A product's work, cut into tasks of some rows and some panels: for each thread one of half its
+// share, then one of half of what is left, and so on (factoring: Hummel, Schonberg and Flynn
+// 1992). A weight is read best in long runs, while the last tasks are to be small, so that the
+// threads end together. With eight equal tasks for each of 2 threads 1x16 took 2 % (float32), 7 %
+// (bfloat16) and 11 % (int8) longer, 1x64 2 %, 3 % and 5 % (Zen 5).
 class ProductTasks {
  public:
   struct Task {
