@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .config import RobertaConfig
 from .errors import InputError
-from .inputs import Ragged, read_encoder_batch
+from .inputs import read_encoder_batch
+from .ragged import Ragged
 from .reference import CrossAttention, KeyValueCache
 
 Array = NDArray[Any]

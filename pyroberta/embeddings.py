@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from .checkpoint import Source, Table
 from .config import RobertaConfig
-from .inputs import Ragged
 from .kernels import Kernels
+from .ragged import Ragged
 
 Array = NDArray[Any]
 Shapes = dict[str, tuple[int, ...]]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from .checkpoint import BlockTensors, Source
 from .config import RobertaConfig
-from .inputs import Ragged
 from .kernels import Kernels
+from .ragged import Ragged
 from .reference import CrossAttention, Dropout, KeyValueCache
 
 Array = NDArray[Any]
@@ -103,7 +103,8 @@ class Encoder:
         """Run ``x [total, hidden]`` through all blocks.
 
         Args:
-            x: the embeddings.
+            x: the embeddings, overwritten with the result unless something is wanted of the
+                blocks between.
             ragged: where its rows begin.
             head_mask: ``[num_blocks, heads]`` or ``None``.
             want_hidden_states: keep each block's result.
@@ -118,9 +119,9 @@ class Encoder:
         runs = [(n, n + 1) for n in range(count)] if looking else [(0, count)]
         hidden_states, attentions, cross_attentions = [x], [], []
         for first, last in runs:
-            result, weights, cross_weights = np.empty_like(x), [], []
+            result, weights, cross_weights = np.empty_like(x) if looking else x, [], []
             for rows, begin, end in _groups(ragged.offsets):
-                result[begin:end], w, cross_w = self._kernels.run_blocks(
+                _, w, cross_w = self._kernels.run_blocks(
                     self._blocks[first:last],
                     x[begin:end],
                     ragged.offsets[rows.start : rows.stop + 1] - begin,
@@ -130,6 +131,7 @@ class Encoder:
                     dropout,
                     None if cache is None else _part_of_cache(cache, first, last, rows),
                     None if cross is None else _part_of_cross(cross, first, last, rows),
+                    result[begin:end],
                 )
                 weights.append(w)
                 cross_weights.append(cross_w)
@@ -170,6 +172,9 @@ def _part_of_cross(cross: CrossAttention, first: int, last: int, rows: slice) ->
 def _groups(offsets: NDArray[np.int64]) -> Iterator[tuple[slice, int, int]]:
     """Whole rows, some ``_GROUP_TOKENS`` tokens at a time: the rows, and their tokens' span."""
     first, rows = 0, len(offsets) - 1
+    if 0 < offsets[-1] <= _GROUP_TOKENS:
+        yield slice(0, rows), 0, int(offsets[-1])
+        return
     while first < rows:
         limit = offsets[first] + _GROUP_TOKENS
         last = max(first + 1, int(np.searchsorted(offsets, limit, side="right")) - 1)

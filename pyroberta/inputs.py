@@ -1,111 +1,24 @@
 """From the arrays of a call to one checked run of tokens.
 
-Everything after this file works on a ragged batch: the attended tokens of all rows, one after the
-other, and where each row begins. A masked token is dropped here, wherever it stands (nothing
-attends to it, so the others are unchanged), and results are put back by ``Ragged.scatter``.
+A masked token is dropped here, wherever it stands: nothing attends to it, so the others are
+unchanged.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .config import RobertaConfig
 from .errors import InputError
-
-if TYPE_CHECKING:
-    from .decoder import CrossInputs
+from .ragged import Ragged
 
 Array = NDArray[Any]
 IntArray = NDArray[np.int64]
-
-
-@dataclasses.dataclass(frozen=True)
-class Ragged:
-    """The attended tokens of a batch, row after row.
-
-    Attributes:
-        batch, tokens: the shape of the arrays that the call was given.
-        choices: how many rows in a row belong together; 1 but for multiple choice.
-        ids, types, positions: int64 ``[total]``.
-        offsets: int64 ``[batch + 1]``: row ``r`` is ``ids[offsets[r]:offsets[r + 1]]``.
-        places: int64 ``[total]``: where each token stood in the flattened ``[batch * tokens]``.
-    """
-
-    batch: int
-    tokens: int
-    choices: int
-    ids: IntArray
-    types: IntArray
-    positions: IntArray
-    offsets: IntArray
-    places: IntArray
-
-    def scatter(self, values: Array, fill: float = 0.0) -> Array:
-        """``values [total, ...]`` put back to ``[batch, tokens, ...]``, ``fill`` where masked."""
-        flat = np.full((self.batch * self.tokens, *values.shape[1:]), fill, values.dtype)
-        flat[self.places] = values
-        return flat.reshape(self.batch, self.tokens, *values.shape[1:])
-
-    def scatter_attentions(self, flat: Array, heads: int) -> Array:
-        """The attentions of ``run_blocks`` as ``[batch, heads, tokens, tokens]``."""
-        columns = [self._columns(row) for row in range(self.batch)]
-        return self._scatter(flat, heads, columns, self.tokens)
-
-    def scatter_keys(self, flat: Array, heads: int, lengths: IntArray) -> Array:
-        """Attentions over a cache as ``[batch, heads, tokens, longest]``, keys in its order.
-
-        ``lengths [batch]`` are the keys of each row, ``longest`` the largest of them.
-        """
-        rows = (np.arange(n) for n in lengths.tolist())
-        return self._scatter(flat, heads, list(rows), int(lengths.max(initial=0)))
-
-    def scatter_cross(self, flat: Array, heads: int, cross: CrossInputs) -> Array:
-        """Cross attentions as ``[batch, heads, tokens, encoder tokens]``."""
-        columns = [
-            cross.places[cross.offsets[row] : cross.offsets[row + 1]] - row * cross.tokens
-            for row in cross.rows.tolist()
-        ]
-        return self._scatter(flat, heads, columns, cross.tokens)
-
-    def _columns(self, row: int) -> IntArray:
-        """Where the row's attended tokens stand in it."""
-        places = self.places[self.offsets[row] : self.offsets[row + 1]]
-        columns: IntArray = places - row * self.tokens
-        return columns
-
-    def _scatter(self, flat: Array, heads: int, keys: list[IntArray], width: int) -> Array:
-        """Ragged attentions to ``[batch, heads, tokens, width]``; ``keys``: each row's columns."""
-        dense = np.zeros((self.batch, heads, self.tokens, width), flat.dtype)
-        at = 0
-        for row, columns in enumerate(keys):
-            queries = self._columns(row)
-            shape = (heads, len(queries), len(columns))
-            size = shape[0] * shape[1] * shape[2]
-            dense[row][:, queries[:, None], columns] = flat[at : at + size].reshape(shape)
-            at += size
-        return dense
-
-    def first_tokens(self) -> IntArray:
-        """Where each row's first token stands in ``ids``.
-
-        Raises:
-            InputError: a row's first token is masked.
-        """
-        lengths = np.diff(self.offsets)
-        begins = self.offsets[:-1]
-        for row in range(self.batch):
-            if lengths[row] == 0 or self.places[begins[row]] != row * self.tokens:
-                raise InputError(
-                    f"attention_mask must attend to the first token of every row, which this "
-                    f"model's head reads, not mask it in row {row}"
-                )
-        return begins
 
 
 def read_batch(
@@ -154,9 +67,10 @@ def read_batch(
         _check_shape("token_type_ids", types, ids)
         _check_range("token_type_ids", types, config.max_token_types, "max_token_types")
 
+    has_pads = bool((ids == config.pad_token_id).any())
+    attended: NDArray[np.bool_] | None = None
     if attention_mask is None:
-        attended = np.ones(ids.shape, bool)
-        if (ids == config.pad_token_id).any():
+        if has_pads:
             warnings.warn(
                 f"input_ids hold pad_token_id ({config.pad_token_id}) and no attention_mask was "
                 "given: the pads are attended to",
@@ -166,27 +80,49 @@ def read_batch(
         attended = _read_mask("attention_mask", attention_mask, ids.shape, wanted, "input_ids")
 
     if position_ids is None:
-        positions = default_positions(ids, config.pad_token_id, before)
+        if has_pads:
+            positions = default_positions(ids, config.pad_token_id, before)
+        else:
+            positions = _count_up(ids.shape, config.pad_token_id + 1, before)
         _check_length(positions, attended, config)
     else:
         positions = _integers("position_ids", position_ids)
         _check_shape("position_ids", positions, ids)
         _check_range("position_ids", positions, config.max_positions, "max_positions", attended)
 
-    rows, tokens = int(np.prod(ids.shape[:-1])), ids.shape[-1]
-    offsets = np.zeros(rows + 1, np.int64)
-    np.cumsum(np.count_nonzero(attended.reshape(rows, tokens), axis=1), out=offsets[1:])
-    places = np.flatnonzero(attended)
+    tokens = ids.shape[-1]
+    rows = ids.size // tokens
+    offsets, places = _attended_places(attended, rows, tokens)
+    ids_of, types_of, positions_of = (
+        array.ravel() if len(places) == ids.size else array.ravel()[places]
+        for array in (ids, types, positions)
+    )
     return Ragged(
         batch=rows,
         tokens=tokens,
         choices=ids.shape[1] if choices else 1,
-        ids=ids.ravel()[places],
-        types=types.ravel()[places],
-        positions=positions.ravel()[places],
+        ids=ids_of,
+        types=types_of,
+        positions=positions_of,
         offsets=offsets,
         places=places,
     )
+
+
+def _attended_places(
+    attended: NDArray[np.bool_] | None, rows: int, tokens: int
+) -> tuple[IntArray, IntArray]:
+    """Where each of ``rows`` begins in the run of attended tokens, and where those stood.
+
+    ``attended [..., tokens]``; ``None``: all are.
+    """
+    if attended is None:
+        return np.arange(rows + 1, dtype=np.int64) * tokens, np.arange(
+            rows * tokens, dtype=np.int64
+        )
+    offsets = np.zeros(rows + 1, np.int64)
+    np.cumsum(np.count_nonzero(attended.reshape(rows, tokens), axis=1), out=offsets[1:])
+    return offsets, np.flatnonzero(attended)
 
 
 def default_positions(ids: IntArray, pad_token_id: int, before: IntArray | None = None) -> IntArray:
@@ -208,6 +144,15 @@ def default_positions(ids: IntArray, pad_token_id: int, before: IntArray | None 
     return positions
 
 
+def _count_up(shape: tuple[int, ...], first: int, before: IntArray | None) -> IntArray:
+    """``default_positions`` of rows that have no pad."""
+    positions = np.empty(shape, np.int64)
+    positions[...] = np.arange(first, first + shape[-1])
+    if before is not None:
+        positions += before[:, None]
+    return positions
+
+
 def count_tokens(input_ids: ArrayLike, pad_token_id: int) -> IntArray:
     """How many tokens of each row are not pads: int64 ``[batch]``. The ids are checked already."""
     counts: IntArray = np.count_nonzero(np.asarray(input_ids) != pad_token_id, axis=-1)
@@ -224,7 +169,7 @@ def read_encoder_batch(hidden: Array, mask: ArrayLike | None) -> tuple[Array, In
         InputError: a mask of another shape or kind.
     """
     rows, tokens = hidden.shape[:2]
-    attended: Array = np.ones((rows, tokens), bool)
+    attended: NDArray[np.bool_] | None = None
     if mask is not None:
         attended = _read_mask(
             "encoder_attention_mask",
@@ -233,9 +178,7 @@ def read_encoder_batch(hidden: Array, mask: ArrayLike | None) -> tuple[Array, In
             "[batch, encoder tokens]",
             "encoder_hidden_state",
         )
-    offsets = np.zeros(rows + 1, np.int64)
-    np.cumsum(np.count_nonzero(attended, axis=1), out=offsets[1:])
-    places = np.flatnonzero(attended)
+    offsets, places = _attended_places(attended, rows, tokens)
     return hidden.reshape(rows * tokens, -1)[places], offsets, places
 
 
@@ -311,7 +254,9 @@ def _integers(name: str, values: ArrayLike) -> IntArray:
         raise InputError(f"{name} must be integers, not {array.dtype}")
     if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
         raise InputError(f"{name} must fit in 64 bits with a sign, not {int(array.max())}")
-    # A copy in any case: another thread may write to the caller's array while we compute.
+    if isinstance(values, (list, tuple)) and array.dtype == np.int64:
+        return array
+    # A copy: another thread may write to the caller's array while we compute.
     return np.array(array, dtype=np.int64, order="C", copy=True, subok=False)
 
 
@@ -362,7 +307,8 @@ def _check_shape(name: str, array: Array, ids: IntArray) -> None:
 def _check_range(
     name: str, values: IntArray, limit: int, limit_name: str, where: Array | None = None
 ) -> None:
-    outside = (values < 0) | (values >= limit)
+    # Taken without their sign, negative numbers are above any limit.
+    outside = values.view(np.uint64) >= limit
     if where is not None:
         outside &= where
     if outside.any():
@@ -373,9 +319,13 @@ def _check_range(
         )
 
 
-def _check_length(positions: IntArray, attended: Array, config: RobertaConfig) -> None:
+def _check_length(
+    positions: IntArray, attended: NDArray[np.bool_] | None, config: RobertaConfig
+) -> None:
     """Refuse rows that count past the position table."""
-    outside = attended & (positions >= config.max_positions)
+    outside = positions >= config.max_positions
+    if attended is not None:
+        outside &= attended
     if outside.any():
         longest = int(positions[outside].max()) - config.pad_token_id
         raise InputError(

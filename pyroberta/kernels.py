@@ -53,6 +53,7 @@ class Kernels(Protocol):
         dropout: Dropout | None = None,
         cache: KeyValueCache | None = None,
         cross: CrossAttention | None = None,
+        out: Array | None = None,
     ) -> BlocksResult:
         """See ``reference.run_blocks``."""
 
@@ -140,10 +141,11 @@ class ReferenceKernels:
         dropout: Dropout | None = None,
         cache: KeyValueCache | None = None,
         cross: CrossAttention | None = None,
+        out: Array | None = None,
     ) -> BlocksResult:
         mask = None if head_mask is None else head_mask.astype(self.dtype)
         return reference.run_blocks(
-            blocks, x, offsets, mask, causal, want_attentions, dropout, cache, cross
+            blocks, x, offsets, mask, causal, want_attentions, dropout, cache, cross, out
         )
 
     def embeddings(
@@ -250,6 +252,7 @@ class NativeKernels:
         dropout: Dropout | None = None,
         cache: KeyValueCache | None = None,
         cross: CrossAttention | None = None,
+        out: Array | None = None,
     ) -> BlocksResult:
         if dropout is not None:
             raise InputError("training must run on the reference kernels")
@@ -270,6 +273,7 @@ class NativeKernels:
                 cross.rows,
                 _float32_mask(cross.head_mask),
             ),
+            out,
         )
         return result
 

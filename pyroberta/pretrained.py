@@ -24,9 +24,10 @@ from .embeddings import Embeddings, embeddings_shapes
 from .encoder import Encoder, EncoderResult, encoder_shapes
 from .errors import ConfigError, InputError
 from .heads import LMHead
-from .inputs import Ragged, read_batch, read_head_mask
+from .inputs import read_batch, read_head_mask
 from .kernels import Kernels, NativeKernels, ReferenceKernels, choose_kernels
 from .outputs import ModelOutput
+from .ragged import Ragged
 from .reference import Dropout
 
 Array = NDArray[Any]

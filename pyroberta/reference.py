@@ -322,6 +322,7 @@ def run_blocks(
     dropout: Dropout | None = None,
     cache: KeyValueCache | None = None,
     cross: CrossAttention | None = None,
+    out: Array | None = None,
 ) -> tuple[Array, Array | None, Array | None]:
     """``x [tokens, hidden]`` through the blocks in order (post-LN, as BERT: arXiv:1810.04805).
 
@@ -335,6 +336,8 @@ def run_blocks(
         dropout: for training.
         cache: the tokens before these, which come first in each row; for causal blocks.
         cross: an encoder's output, attended to between the block's two halves.
+        out: ``[tokens, hidden]``, where the result goes: ``x`` itself, or an array apart from it.
+            ``None``: a new one.
 
     Returns:
         The result ``[tokens, hidden]``, the attention weights, row after row, each
@@ -379,6 +382,9 @@ def run_blocks(
             x = _add_norm(gathered, x, block.cross_output, block.cross_norm, block, dropout)
         wide = block.linear(x, block.intermediate, block.activation)
         x = _add_norm(wide, x, block.output, block.output_norm, block, dropout)
+    if out is not None:
+        out[...] = x
+        x = out
     if not want_attentions:
         return x, None, None
     return x, _flat(weights, x), _flat(cross_weights, x) if cross is not None else None

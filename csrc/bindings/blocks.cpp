@@ -191,12 +191,14 @@ CrossAttention read_cross(const CrossTuple& tuple, std::size_t blocks, py::ssize
   return cross;
 }
 
-// The blocks run in place on a copy of x; returns it, and the attention weights where wanted.
+// The blocks run in place on `out`, once x is in it (it may be x; a new array for none). Returns
+// it, and the attention weights where wanted.
 py::tuple run_blocks_(const std::vector<const Block*>& blocks, const FloatArray& x,
                       const IntArray& offsets, const std::optional<FloatArray>& head_mask,
                       bool causal, bool want_attentions, Workspaces& workspaces,
                       std::optional<CacheTuple> cache_arrays,
-                      const std::optional<CrossTuple>& cross_arrays) {
+                      const std::optional<CrossTuple>& cross_arrays,
+                      std::optional<FloatArray> out) {
   if (blocks.empty()) throw py::value_error("blocks must be at least one, not 0");
   const Block& b = *blocks[0];
   for (const Block* other : blocks) {
@@ -235,8 +237,11 @@ py::tuple run_blocks_(const std::vector<const Block*>& blocks, const FloatArray&
     cross = read_cross(*cross_arrays, blocks.size(), rows, b);
     options.cross = &cross;
   }
-  FloatArray y(Shape{x.shape(0), x.shape(1)});
-  if (y.size() != 0) std::memcpy(y.mutable_data(), x.data(), size(x.nbytes()));
+  if (out) require_shape("out", *out, {x.shape(0), x.shape(1)});
+  FloatArray y = out ? std::move(*out) : FloatArray(Shape{x.shape(0), x.shape(1)});
+  if (!y.writeable()) throw py::value_error("out must be writable");
+  float* result = y.mutable_data();
+  if (y.size() != 0 && result != x.data()) std::memmove(result, x.data(), size(x.nbytes()));
   py::object attentions = py::none(), cross_attentions = py::none();
   if (want_attentions) {
     py::ssize_t own = 0, others = 0;
@@ -258,10 +263,9 @@ py::tuple run_blocks_(const std::vector<const Block*>& blocks, const FloatArray&
     }
   }
   const RaggedBatch batch = {offsets.data(), size(rows)};
-  float* out = y.mutable_data();
   {
     py::gil_scoped_release unlocked;
-    run_blocks(blocks.data(), blocks.size(), batch, options, workspaces, out);
+    run_blocks(blocks.data(), blocks.size(), batch, options, workspaces, result);
   }
   return py::make_tuple(y, attentions, cross_attentions);
 }
@@ -298,7 +302,8 @@ void bind_blocks(py::module_& m) {
 
   m.def("run_blocks", &run_blocks_, "blocks"_a, "x"_a.noconvert(), "offsets"_a.noconvert(),
         "head_mask"_a.noconvert(), "causal"_a, "want_attentions"_a, "workspaces"_a,
-        "cache"_a.noconvert() = py::none(), "cross"_a.noconvert() = py::none());
+        "cache"_a.noconvert() = py::none(), "cross"_a.noconvert() = py::none(),
+        "out"_a.noconvert() = py::none());
 }
 
 }  // namespace pyroberta

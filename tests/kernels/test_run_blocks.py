@@ -102,6 +102,40 @@ def test_the_input_is_left_as_it_was(kernels, rng):
     np.testing.assert_array_equal(x, before)
 
 
+def test_the_result_goes_where_it_is_told(kernels, rng):
+    native, exact = make(rng, kernels)
+    x, offsets = ragged(rng, [4, 0, 9])
+    last = (offsets, None, False, False)
+    for call, block, values, end in (
+        (_core.run_blocks, native, x, (_core.Workspaces(), None, None)),
+        (reference.run_blocks, exact, x.astype(np.float64), (None, None, None)),
+    ):
+        want = call([block] * 2, values, *last, *end)[0]
+        # An array apart, part of a larger one, and x itself.
+        large = np.full((len(x) + 2, HIDDEN), 7, values.dtype)
+        for out in (np.empty_like(values), large[1:-1], values):
+            got = call([block] * 2, values, *last, *end, out)[0]
+            assert np.shares_memory(got, out)
+            np.testing.assert_array_equal(got, want)
+            np.testing.assert_array_equal(out, want)
+        assert (large[[0, -1]] == 7).all()
+
+
+def test_a_place_that_cannot_take_the_result_is_refused(kernels, rng):
+    native, _ = make(rng, kernels)
+    x, offsets = ragged(rng, [4])
+    rest = (offsets, None, False, False, _core.Workspaces(), None, None)
+    with pytest.raises(ValueError, match=r"out must be float32\[4, 36\], not float32\[3, 36\]"):
+        _core.run_blocks([native], x, *rest, np.empty((3, HIDDEN), np.float32))
+    fixed = np.empty_like(x)
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="out must be writable"):
+        _core.run_blocks([native], x, *rest, fixed)
+    for other in (np.empty(x.shape), np.empty((4, 2 * HIDDEN), np.float32)[:, ::2]):
+        with pytest.raises(TypeError):
+            _core.run_blocks([native], x, *rest, other)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
 def test_heads_that_go_into_tasks_together_give_the_bits_of_each_alone(
