@@ -309,16 +309,15 @@ void attend(const AttentionArgs& args) {
     const std::size_t block_end = ahead + kAttentionKeys;
     const std::size_t ahead_end = block_end < args.keys ? block_end : args.keys;
     const std::size_t columns = next_head ? args.head_size : 0;
-    for (std::size_t i = 0; i < args.queries; i += kTileRows) {
+    for (std::size_t i = 0, rows; i < args.queries; i += rows) {
+      rows = rows_of_tile(args.queries - i);
       const std::size_t until = ahead + share < ahead_end ? ahead + share : ahead_end;
       prefetch_keys(args, ahead, until, columns);
       ahead = until;
-      const std::size_t left_rows = args.queries - i;
       if (next_head) {
-        const std::size_t rows = left_rows < kTileRows ? left_rows : kTileRows;
         prefetch_rows(args.q + args.head_size, args.q_stride, args.head_size, i, i + rows);
       }
-      with_tile(left_rows < kTileRows ? left_rows : kTileRows, 1, [&]<int MR, int NV>() {
+      with_tile(rows, 1, [&]<int MR, int NV>() {
         if constexpr (NV == 1) {
           const std::size_t most_seen = seen(args, i + MR - 1, from);
           if (most_seen == 0) return;
@@ -368,9 +367,9 @@ void attention_weights(const AttentionArgs& args) {
     const std::size_t left = args.keys - from;
     const std::size_t keys = left < kAttentionKeys ? left : kAttentionKeys;
     pack_keys<Float32Number>(args, from, keys, s.keys);
-    for (std::size_t i = 0; i < args.queries; i += kTileRows) {
-      const std::size_t left_rows = args.queries - i;
-      with_tile(left_rows < kTileRows ? left_rows : kTileRows, 1, [&]<int MR, int NV>() {
+    for (std::size_t i = 0, rows; i < args.queries; i += rows) {
+      rows = rows_of_tile(args.queries - i);
+      with_tile(rows, 1, [&]<int MR, int NV>() {
         if constexpr (NV == 1) {
           score_tile<Float32Number, MR>(s.queries + i * args.head_size, args.head_size, s.keys,
                                         keys, s.scores);

@@ -98,8 +98,8 @@ void linear_rows(const LinearArgs& args, std::size_t first_column, std::size_t l
   constexpr std::size_t kColumns = kPanelVecs;
   for (std::size_t c = first_column; c < last_column; c += kColumns) {
     const std::size_t columns = last_column - c < kColumns ? last_column - c : kColumns;
-    for (std::size_t r = 0; r < args.rows; r += kTileRows) {
-      const std::size_t rows = args.rows - r < kTileRows ? args.rows - r : kTileRows;
+    for (std::size_t r = 0, rows; r < args.rows; r += rows) {
+      rows = rows_of_tile(args.rows - r);
       const bool fetch = r == 0 && args.rows > 1 && c + 2 * kColumns <= last_column;
       with_tile(rows, columns, [&]<int MR, int NR>() { dot_tile<MR, NR>(args, r, c, fetch); });
     }

@@ -206,8 +206,8 @@ void linear_panels(const LinearArgs& args, std::size_t first_panel, std::size_t 
         // 8 % of bfloat16's 1x16 on AVX2. (Where they do follow, this would take their place: -4
         // %.)
         next.own = Dot::kWords == 2 && args.rows >= 2 && panel == first_panel && run.from == 0;
-        for (std::size_t r = 0; r < args.rows; r += kTileRows) {
-          const std::size_t rows = args.rows - r < kTileRows ? args.rows - r : kTileRows;
+        for (std::size_t r = 0, rows; r < args.rows; r += rows) {
+          rows = rows_of_tile(args.rows - r);
           with_tile(rows, vecs,
                     [&]<int MR, int NV>() { linear_tile<Dot, MR, NV>(args, run, r, to, next); });
           next.at += 64 * next.lines;
