@@ -32,8 +32,6 @@ from .worker import convert, start_engine
 FULL_ROUNDS = 30
 # Where a call takes longer than this, a third of the rounds must do.
 _LONG_SECONDS = 2.0
-# The float64 reference is slow: it judges the first rows, up to this many tokens in all.
-_JUDGED_TOKENS = 1024
 
 
 class Run:
@@ -72,20 +70,21 @@ class Run:
         """Check every engine's output for a batch, then take the turns."""
         engines: dict[str, dict[str, Any]] = {}
         seconds = []
-        # The judged rows: the same for every engine, and at least one.
-        sums = np.cumsum(size.lengths)
-        judged = max(1, int(np.searchsorted(sums, _JUDGED_TOKENS, side="right")))
-        exact = self._exact(size, judged)
+        batches, exact = size.judged_batches, self._exact(size)
         ours: tuple[str, NDArray[np.float32]] | None = None
         for name in list(self.engines):
             with self._failing(name, f"gave no output for {size.name}"):
                 path = self.args.work / "outputs" / f"{name}.npy"
                 path.parent.mkdir(exist_ok=True)
-                self._ask(name, "output", size=size.name, rows=len(size.lengths), path=str(path))
+                every = len(size.lengths)
+                self._ask(
+                    name, "output", size=size.name, batches=batches, rows=every, path=str(path)
+                )
                 output = np.load(path)
                 path.unlink()
                 ours = (name, output) if ours is None else ours
-                found, difference = errors(output, exact), float(np.abs(output - ours[1]).max())
+                found = errors(output, exact, batches)
+                difference = float(np.abs(output - ours[1]).max())
                 said = objections(find_engine(name), found, find_engine(ours[0]), difference)
                 self.failures += [f"{name} at {size.name}: {what}" for what in said]
                 engines[name] = {"seconds": [], "settled": []}
@@ -115,19 +114,21 @@ class Run:
             "rounds": rounds,
             "tokens": size.tokens,
             "padded_tokens": len(size.lengths) * max(size.lengths),
-            "judged_tokens": int(sums[judged - 1]),
+            "judged_tokens": batches * sum(size.lengths[: size.judged_rows]),
+            "judged_batches": batches,
             "flops": size.flops(self.config),
             "weight_bytes": weight_bytes(self.config),
             "engines": engines,
             "limits": limits,
         }
 
-    def _exact(self, size: Size, rows: int) -> NDArray[np.float64] | None:
-        """The hidden states of the first rows in float64; kept for the next run."""
+    def _exact(self, size: Size) -> NDArray[np.float64] | None:
+        """The hidden states of the judged rows in float64; kept for the next run."""
         if self.args.no_reference:
             return None
         written = (self.model / "config.json").stat().st_mtime_ns
-        name = f"{self.model.name}-{written}-{size.name}-{rows}"
+        batches, rows = size.judged_batches, size.judged_rows
+        name = f"{self.model.name}-{written}-{size.name}-{batches}-{rows}"
         path = self.args.work / "exact" / f"{name}.npy"
         if not path.is_file():
             path.parent.mkdir(exist_ok=True)
@@ -135,7 +136,7 @@ class Run:
             child = start_engine("pyroberta-float64", self.model, threads, self.args.work)
             try:
                 child.answer()
-                child.ask("output", size=size.name, rows=rows, path=str(path))
+                child.ask("output", size=size.name, batches=batches, rows=rows, path=str(path))
             finally:
                 child.close()
         exact: NDArray[np.float64] = np.load(path)

@@ -12,6 +12,9 @@ import numpy as np
 DEFAULT_SIZES = ("1x16", "1x128", "1x512", "8x128", "32x32", "ragged64")
 LONG_SIZES = ("1x4096",)
 
+# Tokens whose errors are taken, where a row has no more: float64 takes some seconds for them.
+JUDGED_TOKENS = 1024
+
 # bfloat16x3 holds two bfloat16 for each weight.
 BYTES_PER_WEIGHT = {"float64": 8, "float32": 4, "bfloat16x3": 4, "bfloat16": 2, "int8": 1}
 
@@ -61,9 +64,24 @@ class Size:
         attention = 2 * hidden * sum(n * n for n in self.lengths)
         return 2.0 * blocks * (linear + attention)
 
-    def rows(self, vocab_size: int) -> list[list[int]]:
-        """The ids: fixed by name, never a special token (0 to 4 in RoBERTa's vocabularies)."""
-        rng = np.random.default_rng([len(self.lengths), self.tokens])
+    @property
+    def judged_batches(self) -> int:
+        """Of how many batches errors are taken: as many as have no more than ``JUDGED_TOKENS``."""
+        return max(1, JUDGED_TOKENS // self.tokens)
+
+    @property
+    def judged_rows(self) -> int:
+        """Of how many of a batch's rows errors are taken: at least one."""
+        sums = np.cumsum(self.lengths)
+        return max(1, int(np.searchsorted(sums, JUDGED_TOKENS, side="right")))
+
+    def rows(self, vocab_size: int, batch: int = 0) -> list[list[int]]:
+        """The ids of a batch: fixed by its number and the name.
+
+        Never a special token (0 to 4 in RoBERTa's vocabularies).
+        """
+        seed = [len(self.lengths), self.tokens, batch]
+        rng = np.random.default_rng(seed if batch else seed[:2])
         return [rng.integers(5, vocab_size, n).tolist() for n in self.lengths]
 
 

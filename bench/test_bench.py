@@ -9,6 +9,7 @@ from bench import report
 from bench.amx import by_class, classify
 from bench.check import errors, objections
 from bench.engines import ENGINES, Setup, find_engine, in_types
+from bench.sizes import parse_size
 from bench.worker import Answers
 
 LIMITS = {
@@ -147,6 +148,22 @@ def test_the_report_has_speed_beside_error_and_the_classes_apart():
         ["1x16", "pyroberta", "1, 6.00, 1.00", "1, 2.00, 1.00", "1"],
         ["1x16", "openvino-int8", "1, 3.00, 0.50", "1, 1.00, 0.50", "1"],
     ]
+
+
+def test_errors_are_taken_over_as_many_tokens_at_each_size():
+    assert [
+        (size.judged_batches, size.judged_rows)
+        for size in map(parse_size, ("1x16", "2x256", "1x600", "32x32", "32x128", "1x4096"))
+    ] == [(64, 1), (2, 2), (1, 1), (1, 32), (1, 8), (1, 1)]
+    size = parse_size("1x16")
+    batches = [size.rows(1000, number) for number in range(3)]
+    assert batches[0] == size.rows(1000)
+    assert all(batches[i] != batches[j] for i, j in ((0, 1), (0, 2), (1, 2)))
+    output = np.array([[0.1, -0.2], [0, 0], [0, 0], [0.4, 0.3]], np.float32)
+    found = errors(output + 1, np.ones((4, 2)), batches=2)
+    assert found is not None
+    got = [found["max"], found["largest"], found["mean"]]
+    np.testing.assert_allclose(got, [0.3, 0.4, 0.125], rtol=1e-5)
 
 
 def test_what_is_too_far_is_reported_by_type():
