@@ -100,11 +100,24 @@ std::vector<QueryChunk> query_chunks(const RaggedBatch& batch, std::size_t heads
     }
     attentions += heads * tokens * keys;
   }
-  // The costly ones first: what is left for the end is small, and the threads end together.
-  std::stable_sort(chunks.begin(), chunks.end(), [](const QueryChunk& a, const QueryChunk& b) {
-    return a.keys * a.count > b.keys * b.count;
-  });
   return chunks;
+}
+
+// `groups` tasks for each chunk, shared out by what they cost. The rows stay in order, so that a
+// thread has about the rows that it has in the products.
+Shares share_out(const std::vector<QueryChunk>& chunks, std::size_t groups, std::size_t threads) {
+  const auto cost = [](const QueryChunk& chunk) { return chunk.keys * chunk.count; };
+  std::size_t total = 0, before = 0, t = 1;
+  for (const QueryChunk& chunk : chunks) total += cost(chunk);
+  Shares tasks;
+  for (std::size_t c = 0; c < chunks.size(); before += cost(chunks[c]), ++c) {
+    for (std::size_t to; t < threads && (to = total / threads * t) < before + cost(chunks[c]);
+         ++t) {
+      tasks.first[t] = c * groups + (to - before) * groups / cost(chunks[c]);
+    }
+  }
+  for (; t <= threads; ++t) tasks.first[t] = chunks.size() * groups;
+  return tasks;
 }
 
 // The memory of one run, cut out of one workspace. An operand's part is empty where all that is
@@ -198,12 +211,12 @@ class Run {
     const float* x = is_float ? from.x : from.operand;
     const std::size_t x_words = kernels.operand_words(linear.type, linear.k);
     const std::size_t panels = (linear.n + kernels.panel - 1) / kernels.panel;
-    ProductTasks tasks(tokens_, kernels.tile_rows, panels, team_.size());
+    ProductTasks tasks(tokens_, panels, team_.size());
     bool as_operand = false;
     if (reader != nullptr && reader->type != ComputeType::float32) {
       // Groups of the operand are not divided: where that leaves a thread without a task, they are
       // made of float32 after the product.
-      const ProductTasks whole(tokens_, kernels.tile_rows, panels, team_.size(),
+      const ProductTasks whole(tokens_, panels, team_.size(),
                                operand_columns(reader->type) / kernels.panel);
       as_operand = whole.count() >= static_cast<std::size_t>(team_.size());
       if (as_operand) tasks = whole;
@@ -211,7 +224,7 @@ class Run {
     const LinearArgs all = {linear.type,   x,           x_words, tokens_, linear.k, linear.n,
                             linear.packed, linear.bias, f,       y,       linear.n};
     const std::size_t y_words = as_operand ? kernels.operand_words(reader->type, linear.n) : 0;
-    team_.for_each(tasks.count(), [&](std::size_t index, int thread) {
+    team_.for_each(tasks.shares(), [&](std::size_t index, int thread) {
       const ProductTasks::Task task = tasks[index];
       LinearArgs args = all.of_rows(task.row, task.rows);
       if (as_operand) {
@@ -261,7 +274,8 @@ class Run {
     const std::size_t group =
         std::clamp(chunks.size() * b.heads / wanted, std::size_t{1}, std::size_t{4});
     const std::size_t groups = (b.heads + group - 1) / group;
-    team_.for_each(chunks.size() * groups, [&](std::size_t task, int thread) {
+    const Shares tasks = share_out(chunks, groups, static_cast<std::size_t>(team_.shares()));
+    team_.for_each(tasks, [&](std::size_t task, int thread) {
       const QueryChunk& chunk = chunks[task / groups];
       const std::size_t first = task % groups * group, last = std::min(b.heads, first + group);
       const std::size_t query = chunk.begin + chunk.first;
@@ -393,8 +407,7 @@ void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch
         std::max({narrow_words, words(block.attention_output), words(block.cross_output)});
     wide_words = std::max(wide_words, words(block.output));
   }
-  const std::size_t for_operands =
-      wide_words == 0 ? 0 : rows_of_task(tokens, b.kernels.tile_rows) * kInt8Group;
+  const std::size_t for_operands = wide_words == 0 ? 0 : rows_of_task(tokens) * kInt8Group;
   work.scratch_size =
       round_up(std::max(attention_scratch(b.hidden / b.heads, b.kernels.panel), for_operands), 16);
   Buffer buffer = workspaces.take(wide + narrow + x_words + narrow_words + wide_words +

@@ -160,10 +160,9 @@ constexpr std::size_t attention_scratch(std::size_t head_size, std::size_t panel
 }
 
 struct Kernels {
-  const char* isa;        // "scalar", "avx2", "avx512", "amx" or "neon"
-  std::size_t panel;      // columns in a panel of a packed weight
-  std::size_t tile_rows;  // rows that `linear` computes at once: tasks are best a multiple of it
-  bool has_bfloat16x3;    // else that compute type is to be replaced by float32 before any call
+  const char* isa;      // "scalar", "avx2", "avx512", "amx" or "neon"
+  std::size_t panel;    // columns in a panel of a packed weight
+  bool has_bfloat16x3;  // else that compute type is to be replaced by float32 before any call
 
   // The words of one row of an operand, and of one panel of a packed weight.
   std::size_t (*operand_words)(ComputeType type, std::size_t k);

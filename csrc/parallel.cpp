@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstdint>
@@ -53,25 +55,29 @@ void restore_environment([[maybe_unused]] unsigned long long saved) {
 #endif
 }
 
-// A phase in one number, so that a task is taken by one compare-and-exchange: 24 bits that tell it
-// from the phases before, 20 of how many tasks it has, 20 of the next one to take.
+// What is left of a share in one number, so that a task is taken by one compare-and-exchange: 24
+// bits that tell the phase from those before, 20 of where the share ends, 20 of where it begins.
 constexpr std::uint64_t kTaskMask = (1u << 20) - 1;
-constexpr std::uint64_t phase_of(std::uint64_t number, std::uint64_t count) {
-  return number << 40 | count << 20;
+constexpr std::uint64_t share_of(std::uint64_t phase, std::uint64_t begin, std::uint64_t end) {
+  return phase << 40 | end << 20 | begin;
 }
-constexpr std::uint64_t number_of(std::uint64_t phase) { return phase >> 40; }
-constexpr std::uint64_t count_of(std::uint64_t phase) { return phase >> 20 & kTaskMask; }
-constexpr std::uint64_t next_of(std::uint64_t phase) { return phase & kTaskMask; }
+constexpr std::uint64_t phase_of(std::uint64_t share) { return share >> 40; }
+constexpr std::uint64_t end_of(std::uint64_t share) { return share >> 20 & kTaskMask; }
+constexpr std::uint64_t begin_of(std::uint64_t share) { return share & kTaskMask; }
 
 // Where one team's phases stand for helpers to find. Slots are never freed, so a helper that comes
 // late reads one that is another team's by then, and its compare-and-exchange fails. It reads
 // nothing of the caller's (call, context) that it uses before it has taken a task, and the caller
 // goes on only when every task that was taken is done.
+struct Share {
+  alignas(64) std::atomic<std::uint64_t> left{0};
+};
 struct Slot {
-  alignas(64) std::atomic<std::uint64_t> phase{0};
+  std::array<Share, Shares::kMost> shares;
   std::atomic<void (*)(const void*, std::size_t, int)> call{nullptr};
   std::atomic<const void*> context{nullptr};
-  alignas(64) std::atomic<unsigned> done{0};  // tasks of this phase
+  std::atomic<unsigned> count{0};             // tasks of this phase
+  alignas(64) std::atomic<unsigned> done{0};  // of them
   // Which team has the slot, in the upper bits, and in the lower 16 how many threads have joined
   // it: a helper's number among them is its own for as long as the team lasts.
   alignas(64) std::atomic<std::uint64_t> members{0};
@@ -93,24 +99,34 @@ int helpers = 0;  // that there are, under pool_mutex
 // takes up to 100 us.
 constexpr int kSpins = 2000, kIdleSpins = 20000;
 
-// Takes and runs one task of the slot's phase, if it has one left; `members` is what the slot's is
-// while the caller's team has it.
-bool run_task(Slot& slot, std::uint64_t team, int thread) {
-  std::uint64_t phase = slot.phase.load(std::memory_order_acquire);
+// Takes and runs one task of a share, if it has one left: the first, or with `last` the last.
+bool run_task_of(Slot& slot, Share& share, std::uint64_t team, int thread, bool last) {
+  std::uint64_t left = share.left.load(std::memory_order_acquire);
   for (;;) {
-    if (next_of(phase) >= count_of(phase)) return false;
+    if (begin_of(left) >= end_of(left)) return false;
     if (slot.members.load(std::memory_order_acquire) >> 16 != team) return false;
     const auto call = slot.call.load(std::memory_order_relaxed);
     const void* context = slot.context.load(std::memory_order_relaxed);
-    if (!slot.phase.compare_exchange_weak(phase, phase + 1, std::memory_order_acq_rel,
+    const std::uint64_t without = last ? left - (std::uint64_t{1} << 20) : left + 1;
+    if (!share.left.compare_exchange_weak(left, without, std::memory_order_acq_rel,
                                           std::memory_order_acquire)) {
       continue;
     }
-    const unsigned count = static_cast<unsigned>(count_of(phase));
-    call(context, next_of(phase), thread);
+    const unsigned count = slot.count.load(std::memory_order_relaxed);
+    call(context, last ? end_of(left) - 1 : begin_of(left), thread);
     if (slot.done.fetch_add(1, std::memory_order_acq_rel) + 1 == count) slot.done.notify_all();
     return true;
   }
+}
+
+// Takes and runs one task of the slot's phase, if it has one left: of the thread's own share, else
+// of another's. `team` is what the slot's members tell while the caller's team has it.
+bool run_task(Slot& slot, std::uint64_t team, int thread, int shares) {
+  for (int i = 0; i < shares; ++i) {
+    Share& share = slot.shares[static_cast<std::size_t>((thread + i) % shares)];
+    if (run_task_of(slot, share, team, thread, i != 0)) return true;
+  }
+  return false;
 }
 
 // Joins the slot's team if it wants one more, and helps until the team has gone.
@@ -126,10 +142,11 @@ bool help(Slot& slot) {
   } while (!slot.members.compare_exchange_weak(members, members + 1, std::memory_order_acq_rel,
                                                std::memory_order_acquire));
   const int thread = static_cast<int>(members & kMemberMask);
+  const int shares = std::min(slot.most_members.load(std::memory_order_relaxed), Shares::kMost);
   int spins = 0;
   for (;;) {
     const unsigned signal = slot.signal.load(std::memory_order_acquire);
-    if (run_task(slot, team, thread)) {
+    if (run_task(slot, team, thread, shares)) {
       spins = 0;
     } else if (slot.members.load(std::memory_order_acquire) >> 16 != team) {
       return true;
@@ -172,7 +189,8 @@ void after_fork_in_child() {
   open_slots.store(0);
   for (Slot& slot : slots) {
     slot.members.store(((slot.members.load() >> 16) + 1) << 16 | kClosed);
-    slot.phase.store(phase_of(number_of(slot.phase.load()) + 1, 0));
+    for (Share& share : slot.shares)
+      share.left.store(share_of(phase_of(share.left.load()) + 1, 0, 0));
     slot.done.store(0);
   }
   pool_mutex.unlock();
@@ -246,7 +264,8 @@ Team::~Team() {
   restore_environment(saved_environment_);
 }
 
-void Team::run_phase(std::size_t count, Call call, const void* context) {
+void Team::run_phase(const Shares& tasks, Call call, const void* context) {
+  const std::size_t n = static_cast<std::size_t>(shares()), count = tasks.first[n];
   if (slot_ < 0) {
     for (std::size_t task = 0; task < count; ++task) call(context, task, 0);
     return;
@@ -254,15 +273,19 @@ void Team::run_phase(std::size_t count, Call call, const void* context) {
   Slot& slot = slots[slot_];
   slot.call.store(call, std::memory_order_relaxed);
   slot.context.store(context, std::memory_order_relaxed);
+  slot.count.store(static_cast<unsigned>(count), std::memory_order_relaxed);
   slot.done.store(0, std::memory_order_relaxed);
-  const std::uint64_t number = number_of(slot.phase.load(std::memory_order_relaxed)) + 1;
-  slot.phase.store(phase_of(number, count), std::memory_order_release);
+  for (std::size_t t = 0; t < n; ++t) {
+    std::atomic<std::uint64_t>& left = slot.shares[t].left;
+    const std::uint64_t phase = phase_of(left.load(std::memory_order_relaxed)) + 1;
+    left.store(share_of(phase, tasks.first[t], tasks.first[t + 1]), std::memory_order_release);
+  }
   if (count > 1) {
     slot.signal.fetch_add(1, std::memory_order_acq_rel);
     slot.signal.notify_all();
   }
   const std::uint64_t team = slot.members.load(std::memory_order_relaxed) >> 16;
-  while (run_task(slot, team, 0)) {
+  while (run_task(slot, team, 0, shares())) {
   }
   for (int spins = 0; spins < kSpins; ++spins) {
     if (slot.done.load(std::memory_order_acquire) == count) return;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 
 namespace pyroberta {
@@ -15,6 +16,16 @@ namespace pyroberta {
 // The number of threads that calls use from now on; at least 1.
 void set_num_threads(int n);
 int num_threads();
+
+// How the tasks of a phase are shared out: thread t begins with [first[t], first[t + 1]), in order,
+// and then takes what is left at the ends of the others' shares. So a thread that has the same rows
+// in every phase finds them in its own caches. That matters where the cores share none: with two
+// cores on two chiplets (Zen 5) 1x512 takes 2 to 3 % less than with tasks in the order in which
+// threads come, the layer norms there half.
+struct Shares {
+  static constexpr int kMost = 64;  // of more threads, some begin with the same share
+  std::array<std::size_t, kMost + 1> first{};
+};
 
 // The calling thread, and what helpers it finds, for one call: made at its beginning, gone at its
 // end. Subnormal numbers are taken as zero meanwhile, and the thread's floating-point environment
@@ -31,19 +42,37 @@ class Team {
   Team& operator=(const Team&) = delete;
 
   int size() const { return size_; }
+  int shares() const { return std::min(size_, Shares::kMost); }
 
-  // Calls f(task, thread) once for each task below `count`, by whichever thread is free, and
-  // returns when all are done; `thread` is below size(), and another one in each thread at a time.
-  // It does not wait for helpers that have no task. f must not throw.
+  // Calls f(task, thread) once for each task below `count`, and returns when all are done;
+  // `thread` is below size(), and another one in each thread at a time. The tasks are shared out
+  // evenly, in order. It does not wait for helpers that have no task. f must not throw.
   template <class F>
   void for_each(std::size_t count, const F& f) {
+    const std::size_t n = static_cast<std::size_t>(shares());
     for (std::size_t from = 0; from < count; from += kMostTasks) {
-      const Part<F> part = {&f, from};
-      run_phase(std::min(kMostTasks, count - from), &Part<F>::call, &part);
+      const std::size_t here = std::min(kMostTasks, count - from);
+      Shares even;
+      for (std::size_t t = 0; t <= n; ++t) even.first[t] = (here * t + n - 1) / n;
+      run_part(even, from, f);
     }
   }
 
+  // The same with tasks [0, shares.first[shares()]), shared out so.
+  template <class F>
+  void for_each(const Shares& tasks, const F& f) {
+    const std::size_t count = tasks.first[static_cast<std::size_t>(shares())];
+    if (count > kMostTasks) return for_each(count, f);
+    run_part(tasks, 0, f);
+  }
+
  private:
+  template <class F>
+  void run_part(const Shares& tasks, std::size_t from, const F& f) {
+    const Part<F> part = {&f, from};
+    run_phase(tasks, &Part<F>::call, &part);
+  }
+
   using Call = void (*)(const void* context, std::size_t task, int thread);
   static constexpr std::size_t kMostTasks = (std::size_t{1} << 20) - 1;
 
@@ -57,7 +86,7 @@ class Team {
     }
   };
 
-  void run_phase(std::size_t count, Call call, const void* context);
+  void run_phase(const Shares& tasks, Call call, const void* context);
 
   int slot_ = -1;  // where helpers find this team's phases; -1 for none
   int size_ = 1;

@@ -28,37 +28,39 @@ void in_pieces(std::size_t count, std::size_t size, const F& f) {
 
 }  // namespace
 
-ProductTasks::ProductTasks(std::size_t rows, std::size_t tile_rows, std::size_t panels, int threads,
-                           std::size_t together)
+ProductTasks::ProductTasks(std::size_t rows, std::size_t panels, int threads, std::size_t together)
     : rows_(rows),
-      block_(rows_of_task(rows, tile_rows)),
+      block_(rows_of_task(rows)),
       panels_(panels),
-      threads_(static_cast<std::size_t>(threads)),
+      threads_(static_cast<std::size_t>(std::min(threads, Shares::kMost))),
       together_(together),
-      total_((rows + block_ - 1) / block_ * panels),
-      count_(0) {
-  find(static_cast<std::size_t>(-1), count_);
+      total_((rows + block_ - 1) / block_ * panels) {
+  for (std::size_t t = 0; t < threads_; ++t) {
+    const std::size_t end = share_begin(t + 1);
+    std::size_t tasks = 0;
+    for (std::size_t at = share_begin(t); at < end; at = task_end(t, at)) ++tasks;
+    shares_.first[t + 1] = shares_.first[t] + tasks;
+  }
+}
+
+std::size_t ProductTasks::share_begin(std::size_t t) const {
+  const std::size_t even = (total_ * t + threads_ - 1) / threads_;
+  const std::size_t block = panels_ == 0 ? 0 : even / panels_ * panels_;
+  return std::min(block + std::min(round_up(even - block, together_), panels_), total_);
+}
+
+std::size_t ProductTasks::task_end(std::size_t t, std::size_t at) const {
+  const std::size_t end = share_begin(t + 1), block = at / panels_ * panels_;
+  return std::min({at + round_up((end - at + 1) / 2, together_), block + panels_, end});
 }
 
 ProductTasks::Task ProductTasks::operator[](std::size_t index) const {
-  std::size_t found = 0;
-  return find(index, found);
-}
-
-ProductTasks::Task ProductTasks::find(std::size_t index, std::size_t& passed) const {
-  std::size_t at = 0, end = 0, size = 0, start = 0;
-  for (passed = 0; end < total_; ++passed) {
-    at = end;
-    if (passed % threads_ == 0) {
-      const std::size_t share = (total_ - at + 2 * threads_ - 1) / (2 * threads_);
-      size = round_up(std::max({total_ / (8 * threads_), share, std::size_t{1}}), together_);
-    }
-    start = at / panels_ * panels_;
-    end = std::min(at + size, start + panels_);
-    if (passed == index) break;
-  }
-  const std::size_t row = start / std::max(panels_, std::size_t{1}) * block_;
-  return {row, std::min(block_, rows_ - std::min(row, rows_)), at - start, end - start};
+  std::size_t t = 0;
+  while (shares_.first[t + 1] <= index) ++t;
+  std::size_t at = share_begin(t);
+  for (std::size_t before = shares_.first[t]; before < index; ++before) at = task_end(t, at);
+  const std::size_t block = at / panels_ * panels_, row = block / panels_ * block_;
+  return {row, std::min(block_, rows_ - row), at - block, task_end(t, at) - block};
 }
 
 void pack(const Kernels& kernels, ComputeType type, const float* w, std::size_t n, std::size_t k,
@@ -149,9 +151,10 @@ void linear(const Kernels& kernels, ComputeType type, const float* x, std::size_
     x = operand.data();
   }
   const LinearArgs args = {type, x, words, rows, k, n, packed, bias, activation, y, n};
-  const ProductTasks tasks(rows, kernels.tile_rows, (n + kernels.panel - 1) / kernels.panel,
-                           num_threads());
-  Team(threads_for(tasks.count())).for_each(tasks.count(), [&](std::size_t index, int) {
+  const std::size_t panels = (n + kernels.panel - 1) / kernels.panel;
+  Team team(threads_for(ProductTasks(rows, panels, num_threads()).count()));
+  const ProductTasks tasks(rows, panels, team.size());
+  team.for_each(tasks.shares(), [&](std::size_t index, int) {
     const ProductTasks::Task task = tasks[index];
     kernels.linear(args.of_rows(task.row, task.rows), task.first, task.last);
   });
@@ -160,7 +163,7 @@ void linear(const Kernels& kernels, ComputeType type, const float* x, std::size_
 void linear_rows(const Kernels& kernels, const LinearArgs& args) {
   // 256 columns of 768 are 786 KB of the weight, read once for all rows of the piece.
   const std::size_t size = args.n <= 256 ? 16 : 256, pieces = (args.n + size - 1) / size;
-  const std::size_t rows = rows_of_task(args.rows, kernels.tile_rows);
+  const std::size_t rows = rows_of_task(args.rows);
   const std::size_t tasks = (args.rows + rows - 1) / rows * pieces;
   Team(threads_for(tasks)).for_each(tasks, [&](std::size_t task, int) {
     const std::size_t row = task / pieces * rows, first = task % pieces * size;

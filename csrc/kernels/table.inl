@@ -21,7 +21,6 @@ namespace pyroberta::PYROBERTA_ISA {
 extern const Kernels table;
 const Kernels table = {PYROBERTA_STRING(PYROBERTA_ISA),
                        kPanel,
-                       kTileRows,
                        kSplits,
                        operand_words,
                        panel_words,

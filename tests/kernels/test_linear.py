@@ -135,7 +135,7 @@ def test_bits_of_a_row_do_not_depend_on_the_other_rows(kernels, rng, threads, k,
 
 
 @pytest.mark.parametrize("rows", [1, 145, 433])
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 70])
 def test_every_column_is_computed_however_the_work_is_cut(
     kernels, rng, restored_threads, rows, count
 ):
