@@ -67,6 +67,7 @@ _OTHER_GRAPHS = {
     "deberta-v2": "its attention is disentangled",
     "longformer": "its attention is a sliding window",
     "data2vec": "a container; the text model is data2vec-text",
+    "encoder-decoder": "two models: RobertaEncoderDecoder.from_pretrained opens them",
 }
 
 _PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")

@@ -145,7 +145,7 @@ class RobertaEncoderDecoder:
         decoder: _PathLike | RobertaForCausalLM,
         *,
         decoder_start_token_id: int | None = None,
-        compute_type: str = "float32",
+        compute_type: str | None = None,
         backend: str = "native",
         memory_map: bool = True,
     ) -> RobertaEncoderDecoder:
@@ -155,7 +155,8 @@ class RobertaEncoderDecoder:
             encoder: the folder of any checkpoint of the family, or a loaded ``RobertaModel``.
             decoder: that of a causal model with cross attention, or such a model.
             decoder_start_token_id: ``None``: the decoder's ``bos_token_id``.
-            compute_type, backend, memory_map: of what is loaded here.
+            compute_type, backend, memory_map: of what is loaded here, as for
+                ``RobertaModel.from_pretrained``.
 
         Raises:
             ConfigError: a decoder without cross attention, or of another width.

@@ -133,10 +133,12 @@ def test_packed_models_make_an_encoder_decoder(tmp_path):
     encoder = pack(make_folder(tmp_path / "e", "base"), tmp_path / "E", compute_type="int8")
     decoder = pack(causal_folder(tmp_path / "d"), tmp_path / "D", compute_type="int8")
     make = pyroberta.RobertaEncoderDecoder.from_encoder_decoder
-    packed = make(encoder, decoder, compute_type="int8")
     plain = make(tmp_path / "e", tmp_path / "d", compute_type="int8")
     wanted = plain.generate([[0, 5, 6, 2]], max_new_tokens=6)
-    assert packed.generate([[0, 5, 6, 2]], max_new_tokens=6).tolist() == wanted.tolist()
+    for options in ({}, {"compute_type": "int8"}):
+        packed = make(encoder, decoder, **options)
+        assert packed.encoder.compute_type == packed.decoder.compute_type == "int8"
+        assert packed.generate([[0, 5, 6, 2]], max_new_tokens=6).tolist() == wanted.tolist()
 
 
 def test_what_does_not_change_a_weight_can_be_set_on_load(tmp_path):
