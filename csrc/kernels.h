@@ -144,9 +144,11 @@ struct AttentionArgs {
   bool fetch_next = false, fetched = false;
 };
 
-// How many queries an `attention` call may have at most; and keys in a block of its softmax.
+// How many queries an `attention` call may have at most; keys in a block of its softmax; and
+// queries whose scores are there at a time.
 inline constexpr std::size_t kAttentionQueries = 144;
 inline constexpr std::size_t kAttentionKeys = 128;
+inline constexpr std::size_t kAttentionScores = 12;
 
 // A row of queries or keys, as words of any type.
 constexpr std::size_t attention_width(std::size_t head_size) { return round_up(head_size, 32); }
@@ -156,7 +158,7 @@ constexpr std::size_t attention_scratch(std::size_t head_size, std::size_t panel
   return round_up(kAttentionKeys, panel) * width          // keys, packed
          + kAttentionKeys * padded                        // values, packed
          + kAttentionQueries * (width + padded + 1 + 16)  // scaled queries, sums, maxima, totals
-         + 8 * round_up(kAttentionKeys, panel);           // one tile of scores
+         + kAttentionScores * round_up(kAttentionKeys, panel);
 }
 
 struct Kernels {
