@@ -11,6 +11,7 @@
 #include "kernels/linear_tiles.inl"
 #endif
 #include "kernels/linear.inl"
+#include "kernels/attention_operands.inl"
 #include "kernels/attention.inl"
 
 #define PYROBERTA_STRING_(x) #x
