@@ -65,13 +65,14 @@ constexpr std::uint64_t phase_of(std::uint64_t share) { return share >> 40; }
 constexpr std::uint64_t end_of(std::uint64_t share) { return share >> 20 & kTaskMask; }
 constexpr std::uint64_t begin_of(std::uint64_t share) { return share & kTaskMask; }
 
+struct Share {
+  alignas(64) std::atomic<std::uint64_t> left{0};
+};
+
 // Where one team's phases stand for helpers to find. Slots are never freed, so a helper that comes
 // late reads one that is another team's by then, and its compare-and-exchange fails. It reads
 // nothing of the caller's (call, context) that it uses before it has taken a task, and the caller
 // goes on only when every task that was taken is done.
-struct Share {
-  alignas(64) std::atomic<std::uint64_t> left{0};
-};
 struct Slot {
   std::array<Share, Shares::kMost> shares;
   std::atomic<void (*)(const void*, std::size_t, int)> call{nullptr};
