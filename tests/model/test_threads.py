@@ -206,6 +206,29 @@ def test_one_model_called_by_8_threads_at_once_gives_the_bits_of_one(
         assert all(pool.map(work, range(8)))
 
 
+@on_linux
+@pytest.mark.parametrize("cpus", [1, 2, 1000])
+def test_every_thread_keeps_its_affinity_through_calls_and_pauses(cpus):
+    # A helper that wakes on its caller's CPU moves to another one, by its affinity.
+    code = f"""
+import os, time
+import numpy as np, pyroberta
+wanted = set(sorted(os.sched_getaffinity(0))[:{cpus}])
+os.sched_setaffinity(0, wanted)
+others = set(os.listdir("/proc/self/task"))  # NumPy's
+pyroberta.set_num_threads(3)
+config = pyroberta.RobertaConfig(vocab_size=100, num_blocks=1, max_positions=66)
+model = pyroberta.RobertaModel.from_config(config, seed=0)
+ids = np.full((2, 60), 7)
+bits = {{model(ids).last_hidden_state.tobytes() for _ in range(20) if time.sleep(0.002) is None}}
+helpers = set(os.listdir("/proc/self/task")) - others
+assert len(bits) == 1 and len(helpers) == 2, (len(bits), helpers)
+assert all(os.sched_getaffinity(int(name)) == wanted for name in helpers)
+assert os.sched_getaffinity(0) == wanted
+"""
+    printed(code)
+
+
 def test_a_bfloat16_table_that_is_widened_gives_other_threads_its_rows(tmp_path):
     """``array`` keeps the widened table: nobody may see its new bits under the old name.
 

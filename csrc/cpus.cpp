@@ -1,0 +1,36 @@
+// The contract is in cpus.h.
+#include "cpus.h"
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace pyroberta {
+
+#if defined(__linux__)
+int current_cpu() { return sched_getcpu(); }
+
+void leave_cpus(const int* taken, std::size_t count) {
+  const int here = current_cpu();
+  bool shared = false;
+  cpu_set_t occupied, allowed, free;
+  CPU_ZERO(&occupied);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (taken[i] < 0 || taken[i] >= CPU_SETSIZE) continue;
+    shared = shared || taken[i] == here;
+    CPU_SET(taken[i], &occupied);
+  }
+  if (!shared || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  CPU_AND(&occupied, &occupied, &allowed);
+  CPU_XOR(&free, &allowed, &occupied);
+  // A mask without those CPUs moves the thread at once, and it stays when it may go back.
+  if (CPU_COUNT(&free) != 0 && sched_setaffinity(0, sizeof free, &free) == 0) {
+    sched_setaffinity(0, sizeof allowed, &allowed);
+  }
+}
+#else
+int current_cpu() { return -1; }
+void leave_cpus(const int*, std::size_t) {}
+#endif
+
+}  // namespace pyroberta
