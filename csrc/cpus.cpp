@@ -10,8 +10,8 @@ namespace pyroberta {
 #if defined(__linux__)
 int current_cpu() { return sched_getcpu(); }
 
-void leave_cpus(const int* taken, std::size_t count) {
-  const int here = current_cpu();
+int leave_cpus(const int* taken, std::size_t count) {
+  int here = current_cpu();
   bool shared = false;
   cpu_set_t occupied, allowed, free;
   CPU_ZERO(&occupied);
@@ -20,17 +20,19 @@ void leave_cpus(const int* taken, std::size_t count) {
     shared = shared || taken[i] == here;
     CPU_SET(taken[i], &occupied);
   }
-  if (!shared || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  if (!shared || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return here;
   CPU_AND(&occupied, &occupied, &allowed);
   CPU_XOR(&free, &allowed, &occupied);
   // A mask without those CPUs moves the thread at once, and it stays when it may go back.
   if (CPU_COUNT(&free) != 0 && sched_setaffinity(0, sizeof free, &free) == 0) {
+    here = current_cpu();
     sched_setaffinity(0, sizeof allowed, &allowed);
   }
+  return here;
 }
 #else
 int current_cpu() { return -1; }
-void leave_cpus(const int*, std::size_t) {}
+int leave_cpus(const int*, std::size_t) { return -1; }
 #endif
 
 }  // namespace pyroberta

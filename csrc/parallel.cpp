@@ -145,9 +145,9 @@ void keep_apart(Slot& slot, int thread, int members) {
     taken[static_cast<std::size_t>(i)] =
         i == thread ? -1 : slot.places[static_cast<std::size_t>(i)].load(std::memory_order_relaxed);
   }
-  leave_cpus(taken.data(), static_cast<std::size_t>(members));
+  const int here = leave_cpus(taken.data(), static_cast<std::size_t>(members));
   if (thread < members) {
-    slot.places[static_cast<std::size_t>(thread)].store(current_cpu(), std::memory_order_relaxed);
+    slot.places[static_cast<std::size_t>(thread)].store(here, std::memory_order_relaxed);
   }
 }
 

@@ -24,7 +24,7 @@ class ModelOutput:
     Attributes:
         hidden_states: ``num_blocks + 1`` arrays ``[batch, tokens, hidden]``: the embeddings and
             each block's result; 0 at masked places. The last is ``last_hidden_state``, and where
-            nothing is masked the two are one array.
+            nothing is masked the two share their memory.
         attentions: ``num_blocks`` arrays ``[batch, heads, queries, keys]``: the attention weights
             after the head mask; 0 in masked rows and columns.
     """

@@ -1,5 +1,6 @@
 // The Python module, which is a list of what it holds. Only csrc/bindings/ knows Python.
 #include "bindings/arrays.h"
+#include "cpus.h"
 #include "parallel.h"
 
 namespace pyroberta {
@@ -38,4 +39,8 @@ PYBIND11_MODULE(_core, m) {
   m.def("find_kernels", &find_kernels, "isa"_a, py::return_value_policy::reference);
   m.def("set_num_threads", &set_num_threads, "n"_a);
   m.def("get_num_threads", &num_threads);
+  m.def(
+      "leave_cpus",
+      [](const std::vector<int>& taken) { return leave_cpus(taken.data(), taken.size()); },
+      "taken"_a);
 }

@@ -207,6 +207,26 @@ def test_one_model_called_by_8_threads_at_once_gives_the_bits_of_one(
 
 
 @on_linux
+def test_a_thread_leaves_the_cpus_of_others_and_keeps_its_affinity():
+    code = """
+import os
+from pyroberta import _core
+allowed = os.sched_getaffinity(0)
+for taken in allowed:
+    free = allowed - {taken} or allowed
+    for _ in range(50):
+        os.sched_setaffinity(0, {taken})
+        os.sched_setaffinity(0, allowed)
+        assert _core.leave_cpus([-1, taken, 100_000]) in free
+        assert os.sched_getaffinity(0) == allowed
+assert _core.leave_cpus(sorted(allowed)) in allowed
+assert _core.leave_cpus([]) in allowed
+assert os.sched_getaffinity(0) == allowed
+"""
+    printed(code)
+
+
+@on_linux
 @pytest.mark.parametrize("cpus", [1, 2, 1000])
 def test_every_thread_keeps_its_affinity_through_calls_and_pauses(cpus):
     # A helper that wakes on its caller's CPU moves to another one, by its affinity.
