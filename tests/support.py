@@ -52,8 +52,8 @@ MAX_TOKENS = 20  # of TINY: 22 positions less the offset of 2
 Tensors = dict[str, np.ndarray]
 
 
-def draw_tensors(hf: Mapping[str, Any], architecture: str, seed: int = 0) -> Tensors:
-    """Random float32 tensors of a model, by Hugging Face's names with ``roberta.`` in front."""
+def draw_shapes(hf: Mapping[str, Any], architecture: str) -> dict[str, tuple[int, ...]]:
+    """The tensors of a model, by Hugging Face's names with ``roberta.`` in front."""
     hidden, wide = hf["hidden_size"], hf["intermediate_size"]
     labels, words = hf["num_labels"], hf["vocab_size"]
     shapes: dict[str, tuple[int, ...]] = {
@@ -93,10 +93,14 @@ def draw_tensors(hf: Mapping[str, Any], architecture: str, seed: int = 0) -> Ten
         linear("qa_outputs", 2, hidden)
     elif architecture == "for_multiple_choice":
         linear("classifier", 1, hidden)
+    return shapes
 
+
+def draw_tensors(hf: Mapping[str, Any], architecture: str, seed: int = 0) -> Tensors:
+    """Random float32 tensors of a model, drawn for each of ``draw_shapes``."""
     rng = np.random.default_rng(seed)
     tensors: Tensors = {}
-    for name, shape in shapes.items():
+    for name, shape in draw_shapes(hf, architecture).items():
         values = rng.standard_normal(shape)
         if len(shape) == 2:
             values *= 1.0 if "embeddings" in name else 1.2 * shape[1] ** -0.5
