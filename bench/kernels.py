@@ -178,7 +178,7 @@ def row(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, print, write."""
-    from pyroberta.extension import available_isas, core
+    from pyroberta.kernels import available_isas, core
 
     parser = argparse.ArgumentParser(description=__doc__)
     every = sorted({1, len(choose_cpus(1024))})

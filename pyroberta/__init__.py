@@ -9,14 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from .causal import RobertaForCausalLM
-    from .config import RobertaConfig
-    from .decoder import Cache
-    from .encoder_decoder import RobertaEncoderDecoder
-    from .errors import CheckpointError, ConfigError, InputError
-    from .extension import get_num_threads, set_num_threads, show_config
-    from .models import (
+    from .architectures import (
         RobertaForMaskedLM,
         RobertaForMultipleChoice,
         RobertaForQuestionAnswering,
@@ -25,9 +21,14 @@ if TYPE_CHECKING:
         RobertaModel,
         from_pretrained,
     )
+    from .config import RobertaConfig
+    from .decoder.cache import Cache
+    from .decoder.causal import RobertaForCausalLM
+    from .decoder.encoder_decoder import RobertaEncoderDecoder
+    from .errors import CheckpointError, ConfigError, InputError
+    from .kernels import get_num_threads, set_num_threads, show_config
     from .text import pipeline
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Cache",
@@ -51,24 +52,23 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Cache": "decoder",
+    "Cache": "decoder.cache",
     "CheckpointError": "errors",
     "ConfigError": "errors",
     "InputError": "errors",
     "RobertaConfig": "config",
-    "RobertaEncoderDecoder": "encoder_decoder",
-    "RobertaForCausalLM": "causal",
-    "get_num_threads": "extension",
+    "RobertaEncoderDecoder": "decoder.encoder_decoder",
+    "get_num_threads": "kernels",
     "pipeline": "text",
-    "set_num_threads": "extension",
-    "show_config": "extension",
+    "set_num_threads": "kernels",
+    "show_config": "kernels",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f".{_MODULES.get(name, 'models')}", __name__)
+    module = importlib.import_module(f".{_MODULES.get(name, 'architectures')}", __name__)
     value = globals()[name] = getattr(module, name)
     return value
 

@@ -81,3 +81,8 @@ def canonical_activation(name: str) -> str:
         raise ConfigError(f"activation must not be {name!r}: {REFUSED[name]}")
     known = ", ".join(sorted({*ACTIVATIONS, *ALIASES}))
     raise ConfigError(f"activation must be one of {known}, not {name!r}")
+
+
+def activation_index(name: str) -> int:
+    """The place in ``ACTIVATIONS`` of the function that ``name`` means: its number in C++."""
+    return ACTIVATIONS.index(canonical_activation(name))

@@ -9,12 +9,9 @@ approximates; the codes of int8 and the bits of bfloat16 are the kernels' own, e
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from .arrays import Array
 
 # In the order of ComputeType in csrc/kernels.h.
 COMPUTE_TYPES = ("float32", "bfloat16x3", "bfloat16", "int8")

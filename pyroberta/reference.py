@@ -1,9 +1,9 @@
 """What the kernels compute, in NumPy.
 
 One function for each kernel in ``csrc/kernels.h``, with the same name and arguments, and
-``run_blocks``, which composes them as ``csrc/encoder.h`` says. This is the text to read first, the
-oracle that the kernel tests compare with, the path that runs where there is no compiled extension,
-and the one that ``training=True`` takes. It is written to be plainly right, not fast.
+``run_blocks``, which composes them as ``csrc/blocks/run_blocks.h`` says. This is the text to read
+first, the oracle that the kernel tests compare with, the path that runs where there is no compiled
+extension, and the one that ``training=True`` takes. It is written to be plainly right, not fast.
 
 Everything is computed in the dtype of the arrays given: float64 arrays make it an oracle. Shapes
 are written ``[rows, cols]``; every array is row-major.
@@ -15,15 +15,13 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .activations import ACTIVATIONS
+from .arrays import Array, IntArray
 from .compute_types import rounded, rounded_attention, rounded_weight
-
-Array = NDArray[Any]
+from .run_options import Dropout, RunOptions
 
 _erfc_object = np.frompyfunc(math.erfc, 1, 1)
 
@@ -223,32 +221,8 @@ def attention(
 
 
 @dataclasses.dataclass(frozen=True)
-class Dropout:
-    """Sets entries to 0 at random and scales the others (Srivastava et al. 2014).
-
-    Args:
-        rng: where the draws come from.
-        rate: of the embeddings and of each sub-layer's result.
-        attention_rate: of the attention weights.
-        classifier_rate: of a head's input.
-    """
-
-    rng: np.random.Generator
-    rate: float
-    attention_rate: float
-    classifier_rate: float
-
-    def __call__(self, x: Array, rate: float) -> Array:
-        """``x``, each entry 0 with probability ``rate`` and else divided by ``1 - rate``."""
-        if rate == 0:
-            return x
-        kept = self.rng.random(x.shape) >= rate
-        return np.where(kept, x / (1 - rate), 0).astype(x.dtype, copy=False)
-
-
-@dataclasses.dataclass(frozen=True)
 class Block:
-    """The weights of one block; see ``csrc/encoder.h``.
+    """The weights of one block; see ``csrc/blocks/block.h``.
 
     Linear layers are pairs of a weight ``[n, k]`` and a bias ``[n]``; norms of gamma and beta. The
     ``cross`` parts are those of a decoder's cross attention. ``compute_type`` is what the products
@@ -280,48 +254,11 @@ class Block:
         return linear(x, *layer, activation, self.compute_type)
 
 
-@dataclasses.dataclass(frozen=True)
-class KeyValueCache:
-    """The keys and values of the tokens before, for some blocks and rows.
-
-    Attributes:
-        keys, values: for each block ``[rows, slots, hidden]``; the new tokens' are written to
-            the slots from ``lengths`` on.
-        lengths: int64 ``[rows]``: the slots filled before.
-    """
-
-    keys: Sequence[Array]
-    values: Sequence[Array]
-    lengths: Array
-
-
-@dataclasses.dataclass(frozen=True)
-class CrossAttention:
-    """What a decoder's rows attend to in an encoder's output.
-
-    Attributes:
-        key_values: for each block ``[encoder tokens, 2 hidden]``, see ``Block.cross_key_values``.
-        offsets: int64 ``[encoder rows + 1]``.
-        rows: int64 ``[rows]``: the encoder row of each row.
-        head_mask: ``[blocks, heads]`` or ``None``.
-    """
-
-    key_values: Sequence[Array]
-    offsets: Array
-    rows: Array
-    head_mask: Array | None
-
-
 def run_blocks(
     blocks: Sequence[Block],
     x: Array,
-    offsets: Array,
-    head_mask: Array | None,
-    causal: bool,
-    want_attentions: bool,
-    dropout: Dropout | None = None,
-    cache: KeyValueCache | None = None,
-    cross: CrossAttention | None = None,
+    offsets: IntArray,
+    options: RunOptions,
     out: Array | None = None,
 ) -> tuple[Array, Array | None, Array | None]:
     """``x [tokens, hidden]`` through the blocks in order (post-LN, as BERT: arXiv:1810.04805).
@@ -330,12 +267,7 @@ def run_blocks(
         blocks: one or more.
         x: the tokens of all rows, one after the other.
         offsets: int64 ``[rows + 1]``: row ``r`` is ``x[offsets[r]:offsets[r + 1]]``.
-        head_mask: ``[len(blocks), heads]``, multiplies the heads' results, or ``None``.
-        causal: a token attends to itself and those before it in its row, else to all of its row.
-        want_attentions: return the attention weights too; for a single block.
-        dropout: for training.
-        cache: the tokens before these, which come first in each row; for causal blocks.
-        cross: an encoder's output, attended to between the block's two halves.
+        options: masks, cache, cross attention, dropout, and whether weights are wanted.
         out: ``[tokens, hidden]``, where the result goes: ``x`` itself, or an array apart from it.
             ``None``: a new one.
 
@@ -344,11 +276,12 @@ def run_blocks(
         ``[heads, tokens of the row, keys of the row]``, flat (or ``None``), and those of the
         cross attention likewise.
     """
+    cache, cross, dropout = options.cache, options.cross, options.dropout
     weights: list[Array] = []
     cross_weights: list[Array] = []
     spans = list(itertools.pairwise(offsets.tolist()))
     for i, block in enumerate(blocks):
-        mask = np.ones(block.heads, x.dtype) if head_mask is None else head_mask[i]
+        mask = np.ones(block.heads, x.dtype) if options.head_mask is None else options.head_mask[i]
         qkv = block.linear(x, block.query_key_value)
         gathered = np.empty_like(x)
         for row, (begin, end) in enumerate(spans):
@@ -360,7 +293,7 @@ def run_blocks(
                 cache.keys[i][row, before:filled] = k
                 cache.values[i][row, before:filled] = v
                 k, v = cache.keys[i][row, :filled], cache.values[i][row, :filled]
-            visible = before + 1 if causal else len(k)
+            visible = before + 1 if options.causal else len(k)
             w, gathered[begin:end] = _attend(block, q, k, v, visible, mask, dropout)
             weights.append(w)
         x = _add_norm(gathered, x, block.attention_output, block.attention_norm, block, dropout)
@@ -385,7 +318,7 @@ def run_blocks(
     if out is not None:
         out[...] = x
         x = out
-    if not want_attentions:
+    if not options.want_attentions:
         return x, None, None
     return x, _flat(weights, x), _flat(cross_weights, x) if cross is not None else None
 

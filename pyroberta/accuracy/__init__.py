@@ -9,9 +9,10 @@ and ``plot.py`` show it.
 from __future__ import annotations
 
 from .measure import Measurement
-from .report import AccuracyReport, Difference, Thresholds, TypeAccuracy
+from .report import AccuracyReport, Difference, TypeAccuracy
 from .rows import Row
 from .texts import compare
+from .thresholds import Thresholds
 
 __all__ = [
     "AccuracyReport",

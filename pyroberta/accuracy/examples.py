@@ -7,20 +7,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..checks import excerpt
 from ..config import RobertaConfig
 from ..errors import ConfigError, InputError
-from ..models import (
-    RobertaForCausalLM,
-    RobertaForMaskedLM,
-    RobertaForSequenceClassification,
-    RobertaForTokenClassification,
-    RobertaModel,
-)
-from ..pretrained import Model
+from ..models import Model
 from ..text.embedding import clean
 from ..text.sentence_folder import SentenceFolder
 from ..text.tokenizer import Tokenizer
-from .kinds import is_multi_label, is_regression
+from .kinds import gives_vectors, is_multi_label, is_regression
 from .rows import Row
 
 # Hugging Face's mark of a token whose label is not counted.
@@ -69,11 +63,11 @@ def _read(value: Any, index: int) -> Example:
         return Example(text=value)
     if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
         raise InputError(
-            f'{name} must be a str, or an object with a str under "text", not {_shown(value)}'
+            f'{name} must be a str, or an object with a str under "text", not {excerpt(value)}'
         )
     pair, score = value.get("text_pair"), value.get("score")
     if pair is not None and not isinstance(pair, str):
-        raise InputError(f"text_pair of {name} must be a str, not {_shown(pair)}")
+        raise InputError(f"text_pair of {name} must be a str, not {excerpt(pair)}")
     if score is not None:
         _check_number("score", name, score)
     return Example(text=value["text"], text_pair=pair, label=value.get("label"), score=score)
@@ -111,12 +105,11 @@ class ExampleReader:
         self._tokenizer = tokenizer
         self._sentence = sentence
         self._regression = is_regression(kind, config)
-        encoders = (RobertaModel, RobertaForMaskedLM, RobertaForCausalLM)
-        self.pairs = first.score is not None and kind in encoders
-        self.with_vectors = self.pairs or kind is RobertaModel
+        self.pairs = first.score is not None and gives_vectors(kind)
+        self.with_vectors = self.pairs or kind.decides == "nothing"
         self.score_name: str | None = None
         if first.score is not None and first.label is not None:
-            raise InputError(f"label must be left out beside a score, not {_shown(first.label)}")
+            raise InputError(f"label must be left out beside a score, not {excerpt(first.label)}")
         if first.score is not None:
             if not self.pairs and not (self._regression and config.num_labels == 1):
                 raise InputError(
@@ -125,12 +118,11 @@ class ExampleReader:
                 )
             self.score_name = "spearman"
         elif first.label is not None:
-            classifiers = (RobertaForSequenceClassification, RobertaForTokenClassification)
-            if self._regression or kind not in (*classifiers, RobertaForMaskedLM):
+            if self._regression or kind.decides not in ("label", "token labels", "words"):
                 other = "; numbers stand under score" if self._regression else ""
                 raise InputError(
                     f"label must be left out for this {kind.__name__}, which chooses no label or "
-                    f"word to score by, not {_shown(first.label)}{other}"
+                    f"word to score by, not {excerpt(first.label)}{other}"
                 )
             self.score_name = "accuracy"
 
@@ -182,7 +174,7 @@ class ExampleReader:
 
     def _places(self, ids: list[int]) -> list[int] | None:
         """Where a text's masks are, if it has any and they are what the model fills."""
-        if self._kind is not RobertaForMaskedLM:
+        if self._kind.decides != "words":
             return None
         mask = self._tokenizer.mask_token_id
         return [place for place, token_id in enumerate(ids) if token_id == mask] or None
@@ -191,13 +183,13 @@ class ExampleReader:
         self, example: Example, index: int, ids: list[int], places: list[int] | None
     ) -> list[int]:
         label, name = example.label, f"label of texts[{index}]"
-        if self._kind is RobertaForMaskedLM:
+        if self._kind.decides == "words":
             return self._words(example, index, ids, places)
-        if self._kind is RobertaForTokenClassification:
+        if self._kind.decides == "token labels":
             if not isinstance(label, list) or len(label) != len(ids):
                 raise InputError(
                     f"{name} must be a list of {len(ids)} labels, one for each token with the "
-                    f"special ones (null where none is), not {_shown(label)}"
+                    f"special ones (null where none is), not {excerpt(label)}"
                 )
             known = [one is not None and one != _IGNORED for one in label]
             return [
@@ -206,7 +198,7 @@ class ExampleReader:
             ]
         if is_multi_label(self._kind, self._config):
             if not isinstance(label, list):
-                raise InputError(f"{name} must be a list of labels, not {_shown(label)}")
+                raise InputError(f"{name} must be a list of labels, not {excerpt(label)}")
             chosen = {self._label(one, name) for one in label}
             return [int(n in chosen) for n in range(self._config.num_labels)]
         return [self._label(label, name)]
@@ -223,7 +215,7 @@ class ExampleReader:
             return label
         shown = ", ".join(names[:8]) + (", ..." if count > 8 else "")
         raise InputError(
-            f"{name} must be a label of the model ({shown}) or its number, not {_shown(label)}"
+            f"{name} must be a label of the model ({shown}) or its number, not {excerpt(label)}"
         )
 
     def _words(
@@ -242,10 +234,10 @@ class ExampleReader:
         text, pair = example.text, example.text_pair
         count = text.count(mask) + (pair or "").count(mask)
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise InputError(f"{name} must be a word or a list of them, not {_shown(words)}")
+            raise InputError(f"{name} must be a word or a list of them, not {excerpt(words)}")
         if len(words) != count or len(places) != count:
             raise InputError(
-                f"{name} must be a word for each of the {len(places)} masks, not {_shown(words)}"
+                f"{name} must be a word for each of the {len(places)} masks, not {excerpt(words)}"
             )
         for word in words:
             # The mask stands for a word together with the space before it.
@@ -261,17 +253,11 @@ class ExampleReader:
             if place not in masked
         )
         if not same:
-            raise InputError(f"{name} must be one token at each mask, not {_shown(example.label)}")
+            raise InputError(f"{name} must be one token at each mask, not {excerpt(example.label)}")
         return [filled[place] for place in places]
 
 
 def _check_number(what: str, name: str, value: Any) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value):
-        raise InputError(f"{what} of {name} must be a finite number, not {_shown(value)}")
-
-
-def _shown(value: object) -> str:
-    """``value`` for an error, its end left out where it is long."""
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+        raise InputError(f"{what} of {name} must be a finite number, not {excerpt(value)}")

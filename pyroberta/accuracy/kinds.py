@@ -1,4 +1,4 @@
-"""What the logits of each class of model mean here."""
+"""What the logits of a model mean here: from what its class says that it decides."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from typing import Any
 
 from ..config import RobertaConfig
 from ..errors import ConfigError
-from ..models import (
-    RobertaForMultipleChoice,
-    RobertaForSequenceClassification,
-    RobertaModel,
-)
-from ..pretrained import Model
+from ..models import Model
 
 
 def check_kind(kind: type[Model[Any]], config: RobertaConfig) -> None:
     """Refuse a model that does not read a row of ids and nothing else. Raises ConfigError."""
     for found, what in (
-        (kind is RobertaForMultipleChoice, "several choices for each text"),
+        (kind.decides == "choice", "several choices for each text"),
         (config.use_cross_attention, "an encoder's output too"),
     ):
         if found:
@@ -28,12 +23,22 @@ def check_kind(kind: type[Model[Any]], config: RobertaConfig) -> None:
 
 def chooses(kind: type[Model[Any]], config: RobertaConfig) -> bool:
     """Whether its logits choose something: a label, a word, a place."""
-    return kind is not RobertaModel and not is_regression(kind, config)
+    return kind.decides != "nothing" and not is_regression(kind, config)
+
+
+def has_words(kind: type[Model[Any]]) -> bool:
+    """Whether its logits are words', at any place."""
+    return kind.decides in ("words", "next words")
+
+
+def gives_vectors(kind: type[Model[Any]]) -> bool:
+    """Whether its hidden states may stand for whole texts: no head was trained on others."""
+    return kind.decides == "nothing" or has_words(kind)
 
 
 def is_regression(kind: type[Model[Any]], config: RobertaConfig) -> bool:
     """Whether its logits are numbers to be taken as they are, by Hugging Face's rule."""
-    if kind is not RobertaForSequenceClassification:
+    if kind.decides != "label":
         return False
     if config.problem_type is None:
         return config.num_labels == 1
@@ -42,7 +47,4 @@ def is_regression(kind: type[Model[Any]], config: RobertaConfig) -> bool:
 
 def is_multi_label(kind: type[Model[Any]], config: RobertaConfig) -> bool:
     """Whether each label of a row is chosen or not for itself: where its logit is above 0."""
-    return (
-        kind is RobertaForSequenceClassification
-        and config.problem_type == "multi_label_classification"
-    )
+    return kind.decides == "label" and config.problem_type == "multi_label_classification"

@@ -7,31 +7,22 @@ on the batch and the models, hardly on how many rows there are.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..causal import RobertaForCausalLM
+from ..arrays import Array, IntArray
+from ..checks import check_count
 from ..errors import CheckpointError, ConfigError, InputError
-from ..inputs import check_count
-from ..models import (
-    RobertaForMaskedLM,
-    RobertaForQuestionAnswering,
-    RobertaForTokenClassification,
-    RobertaModel,
-)
-from ..pretrained import Model
+from ..models import Model
 from ..text.batching import BATCH_TOKENS, plan_batches
-from .kinds import check_kind, is_multi_label, is_regression
+from .kinds import check_kind, has_words, is_multi_label, is_regression
 from .report import TypeAccuracy
-from .rows import Row, gold_of, pad
+from .rows import Row, gold_of
 from .scores import spearman
 from .sums import TypeSums, cosines
-
-Array = NDArray[Any]
-IntArray = NDArray[np.int64]
 
 # The exact model's hidden states of a batch, in float64, take at most this. In a batch of 4,096
 # tokens those of a model of 24 blocks and 1,024 columns would take 840 MB.
@@ -85,6 +76,7 @@ class Measurement:
                     f"not those of {name!r}: {model!r}"
                 )
         self._models = [reference, *models.values()]
+        self._kind = kind
         self._config = config
         bytes_of_token = 8 * config.hidden_size * (config.num_blocks + 1)
         self._batch_tokens = min(
@@ -152,7 +144,7 @@ class Measurement:
             TypeAccuracy(
                 compute_type=sums.name,
                 hidden_states=tuple(one.difference() for one in sums.hidden_states),
-                logits=None if self._is_base else sums.logits.difference(),
+                logits=None if self._kind.decides == "nothing" else sums.logits.difference(),
                 vectors=None if self._to_vector is None else sums.vectors.difference(),
                 decisions=self._decisions,
                 agreement=sums.equal / self._decisions if self._decisions else None,
@@ -162,33 +154,28 @@ class Measurement:
             for n, sums in enumerate(self._sums, 1)
         )
 
-    @property
-    def _is_base(self) -> bool:
-        return isinstance(self._models[0], RobertaModel)
-
     def _add_batch(
         self, rows: list[Row], numbers: list[int], vectors: Array, values: Array
     ) -> None:
         """Compare on one batch; what belongs to ``rows[i]`` is put at ``numbers[i]``."""
-        ids, mask = pad(rows, self._config.pad_token_id)
-        exact = self._call(self._models[0], ids, mask)
+        exact = self._call(self._models[0], rows)
         _check_finite(self._models[0], exact.hidden_states)
         last, outputs = [exact.hidden_states[-1]], [exact]
         for model, sums in zip(self._models[1:], self._sums, strict=True):
-            output = self._call(model, ids, mask)
+            output = self._call(model, rows)
             for one, got, want in zip(
                 sums.hidden_states, output.hidden_states, exact.hidden_states, strict=True
             ):
-                one.add(got[mask], want[mask])
+                one.add(got, want)
             last.append(output.hidden_states[-1])
             outputs.append(dataclasses.replace(output, hidden_states=None))
             del output, got  # else they would stand beside the next model's
         if self._to_vector is not None:
             for of_model, hidden in zip(vectors, last, strict=True):
-                for i, row in enumerate(rows):
-                    of_model[numbers[i]] = self._to_vector(hidden[i, : len(row.ids)])
+                for number, of_row in zip(numbers, exact.of_rows(hidden), strict=True):
+                    of_model[number] = self._to_vector(of_row)
         gold, begin = gold_of(rows), 0
-        for logits in self._logits(rows, mask, last, outputs):
+        for logits in self._logits(rows, last, outputs):
             for sums, got in zip(self._sums, logits[1:], strict=True):
                 sums.logits.add(got, logits[0])
             if self._regression:
@@ -199,41 +186,42 @@ class Measurement:
             self._count(chosen, None if gold is None else gold[begin:end])
             begin = end
 
-    def _call(self, model: Model[Any], ids: IntArray, mask: Array) -> Any:
+    def _call(self, model: Model[Any], rows: list[Row]) -> Any:
         """The output for a batch, with the hidden states; of a language model without logits."""
-        looks: dict[str, Any] = {"output_hidden_states": True, "output_attentions": False}
-        if isinstance(model, (RobertaForMaskedLM, RobertaForCausalLM)):
-            looks["logit_positions"] = np.empty((0, 2), np.int64)
-        return model(ids, mask, **looks)
+        options: dict[str, Any] = {"output_hidden_states": True}
+        if has_words(self._kind):
+            options["logit_positions"] = np.empty((0, 2), np.int64)
+        return model.encode_rows([row.ids for row in rows], **options)
 
     def _logits(
-        self, rows: list[Row], mask: Array, last: list[Array], outputs: list[Any]
+        self, rows: list[Row], last: list[Array], outputs: list[Any]
     ) -> Iterator[list[Array]]:
         """Logits ``[n, choices]`` of some decisions at a time, of every model, the exact one first.
 
         Decisions come in the order of the rows, and in a row in that of its tokens.
         """
-        model = self._models[0]
-        if isinstance(model, RobertaModel):
+        decides, offsets = self._kind.decides, outputs[0].offsets
+        if decides == "nothing":
             return
-        if isinstance(model, RobertaForQuestionAnswering):
-            for i, row in enumerate(rows):
-                n = len(row.ids)
-                yield [np.stack([o.start_logits[i, :n], o.end_logits[i, :n]]) for o in outputs]
-        elif isinstance(model, RobertaForTokenClassification):
-            yield [output.logits[mask] for output in outputs]
-        elif isinstance(model, (RobertaForMaskedLM, RobertaForCausalLM)):
-            places = [
-                (i, place)
-                for i, row in enumerate(rows)
-                for place in (range(len(row.ids)) if row.places is None else row.places)
-            ]
-            at = np.array(places, np.int64).reshape(-1, 2)
+        if decides == "span":
+            for begin, end in itertools.pairwise(offsets.tolist()):
+                yield [
+                    np.stack([o.start_logits[begin:end], o.end_logits[begin:end]]) for o in outputs
+                ]
+        elif has_words(self._kind):
+            at = np.array(
+                [
+                    offset + place
+                    for offset, row in zip(offsets.tolist(), rows, strict=False)
+                    for place in (range(len(row.ids)) if row.places is None else row.places)
+                ],
+                np.int64,
+            )
             span = max(1, _MAX_LOGITS_BYTES // (8 * self._config.vocab_size))
             for begin in range(0, len(at), span):
-                i, place = at[begin : begin + span].T
+                some = at[begin : begin + span]
                 yield [
-                    one._parts.head(one._parts.kernels, hidden[i, place])
+                    one._parts.head(one._parts.kernels, hidden[some])
                     for one, hidden in zip(self._models, last, strict=True)
                 ]
         else:

@@ -1,12 +1,10 @@
-"""What a comparison gives: frozen dataclasses of numbers, and the thresholds to hold them to."""
+"""What a comparison gives: frozen dataclasses of numbers, and their table."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from typing import Any
-
-from ..errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,88 +111,71 @@ class AccuracyReport:
         return plain
 
     def __str__(self) -> str:
-        from .table import table
-
-        return table(self)
+        return _table(self)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """What every compute type is held to; ``None``: not held.
+def _table(report: AccuracyReport) -> str:
+    """The report for a terminal or a log, without an end of line.
 
-    Args:
-        max_error: the most that any hidden state, logit or vector may differ by.
-        min_cosine: the least mean cosine after the embeddings, after any block and of vectors.
-        min_agreement: the least part of the decisions that are the exact model's, in [0, 1].
-        max_score_drop: the most that the score may be below the exact model's.
-
-    Raises:
-        InputError: a value that is not a number in its range.
+    The last part has for each type what the thresholds look at: the largest error and the lowest
+    mean cosine anywhere, the agreement, the score and its change.
     """
+    head = {
+        "model": f"{report.model} ({report.model_class})",
+        "texts": f"{report.texts:,} ({report.tokens:,} tokens)",
+        "against": report.against,
+        "kernels": report.kernels,
+    }
+    parts = ["\n".join(f"{name:9}{value}" for name, value in head.items())]
+    parts += ["\n".join(_lines(_blocks(one))) for one in report.types]
+    parts.append("\n".join(_lines(_summary(report))))
+    return "\n\n".join(parts)
 
-    max_error: float | None = None
-    min_cosine: float | None = None
-    min_agreement: float | None = None
-    max_score_drop: float | None = None
 
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("max_error", 0.0, math.inf),
-            ("min_cosine", -1.0, 1.0),
-            ("min_agreement", 0.0, 1.0),
-            ("max_score_drop", 0.0, math.inf),
-        ):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            # The comparison is false for NaN, by which nothing could be broken.
-            if not number or not low <= value <= high:
-                wanted = f"in [{low:g}, {high:g}]" if high < math.inf else f"of at least {low:g}"
-                raise InputError(f"{name} must be a number {wanted}, not {value!r}")
+def _blocks(one: TypeAccuracy) -> list[list[str]]:
+    rows = [[one.compute_type, "max error", "mean error", "mean cosine"]]
+    for d in one.differences:
+        cosine = "" if d.mean_cosine is None else _cosine(d.mean_cosine)
+        rows.append([d.name, f"{d.max_error:.2e}", f"{d.mean_error:.2e}", cosine])
+    return rows
 
-    def check(self, model: str, *, decides: bool, scored: bool) -> None:
-        """Refuse a threshold for what is not there. Raises InputError.
 
-        Args:
-            model: the name of the model's class.
-            decides: its logits choose something.
-            scored: the texts have labels or scores.
-        """
-        if self.min_agreement is not None and not decides:
-            raise InputError(
-                f"min_agreement must be left out for this {model}, whose result is no choice "
-                f"between labels or words, not {self.min_agreement!r}"
-            )
-        if self.max_score_drop is not None and not scored:
-            raise InputError(
-                "max_score_drop must be left out where the texts have neither labels nor scores, "
-                f"not {self.max_score_drop!r}"
-            )
+def _summary(report: AccuracyReport) -> list[list[str]]:
+    header = ["all in all", "max error", "mean cosine"]
+    exact = [report.against, "", ""]
+    rows = []
+    for one in report.types:
+        cosine = one.worst_cosine.mean_cosine
+        rows.append([one.compute_type, f"{one.worst_error.max_error:.2e}", _cosine(cosine or 0.0)])
+    if any(one.agreement is not None for one in report.types):
+        header.append("agreement")
+        exact.append("")
+        for row, one in zip(rows, report.types, strict=True):
+            row.append(f"{100 * (one.agreement or 0.0):.3f} %")
+    if report.score is not None:
+        header += [str(report.score_name), "change"]
+        exact += [f"{report.score:.6f}", ""]
+        for row, one in zip(rows, report.types, strict=True):
+            row += [f"{one.score:.6f}", f"{one.score_change:+.6f}"]
+        rows.insert(0, exact)
+    return [header, *rows]
 
-    def broken_by(self, accuracy: TypeAccuracy, score_name: str | None = None) -> list[str]:
-        """A sentence for each threshold that a compute type breaks; ``score_name``: for those."""
-        error, cosine = accuracy.worst_error, accuracy.worst_cosine
-        drop = None if accuracy.score_change is None else -accuracy.score_change
-        share = accuracy.agreement
-        broken = []
-        for what, threshold, limit, value, at_least, where in (
-            ("error", "max_error", self.max_error, error.max_error, False, error.name),
-            ("mean cosine", "min_cosine", self.min_cosine, cosine.mean_cosine, True, cosine.name),
-            ("agreement", "min_agreement", self.min_agreement, share, True, None),
-            (f"drop of {score_name}", "max_score_drop", self.max_score_drop, drop, False, None),
-        ):
-            if limit is None or value is None:
-                continue
-            # Written so that a NaN breaks it.
-            held = value >= limit if at_least else value <= limit
-            if not held:
-                bound = f"at {'least' if at_least else 'most'} {limit!r} ({threshold})"
-                broken.append(
-                    f"{what} of {accuracy.compute_type} must be {bound}, not {value!r}"
-                    + (f" ({where})" if where else "")
-                )
-        return broken
+
+def _lines(rows: list[list[str]]) -> list[str]:
+    """Columns of one width: the first begins on the left, the others end on the right."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if n else cell.ljust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _cosine(value: float) -> str:
+    """Cut and not rounded: 1 is 1 and nothing less."""
+    return f"{int(value * 10**9) / 10**9:.9f}"
 
 
 def _plain(value: Any) -> Any:

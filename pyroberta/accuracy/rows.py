@@ -6,11 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import IntArray
 from ..errors import InputError
-
-IntArray = NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +35,3 @@ def gold_of(rows: list[Row]) -> IntArray | None:
     if len(found) != len(rows):
         raise InputError("gold must be given for every row or for none, not for some")
     return np.array([one for gold in found for one in gold], np.int64)
-
-
-def pad(rows: list[Row], pad_token_id: int) -> tuple[IntArray, NDArray[np.bool_]]:
-    """``input_ids`` and ``attention_mask``, filled up on the right."""
-    lengths = np.array([len(row.ids) for row in rows])
-    mask = np.arange(lengths.max(initial=1)) < lengths[:, None]
-    ids = np.full(mask.shape, pad_token_id, np.int64)
-    ids[mask] = [token_id for row in rows for token_id in row.ids]
-    return ids, mask

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..arrays import Array
 
 
 def spearman(values: Sequence[float], wanted: Sequence[float]) -> float:
@@ -19,11 +19,11 @@ def spearman(values: Sequence[float], wanted: Sequence[float]) -> float:
     return float(first @ second) / length if length else 0.0
 
 
-def _centred_ranks(values: Sequence[float]) -> NDArray[Any]:
+def _centred_ranks(values: Sequence[float]) -> Array:
     """Ranks less their mean."""
     _, inverse, counts = np.unique(
         np.asarray(values, np.float64), return_inverse=True, return_counts=True
     )
     ends = np.cumsum(counts)
-    ranks: NDArray[Any] = (ends - (counts + 1) / 2)[inverse]
+    ranks: Array = (ends - (counts + 1) / 2)[inverse]
     return ranks - (len(ranks) - 1) / 2

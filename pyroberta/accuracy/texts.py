@@ -9,12 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .. import extension
+from ..architectures import RobertaModel, find_class
+from ..checks import check_count, check_path
+from ..compute_types import COMPUTE_TYPES
 from ..config import RobertaConfig
 from ..errors import ConfigError, InputError
-from ..inputs import check_count
-from ..models import RobertaModel, find_class
-from ..pretrained import Model
+from ..kernels import build_in_use
+from ..models import Model
 from ..shipped import SHIPPED
 from ..text.batching import BATCH_TOKENS
 from ..text.embedding import check_prompt, to_vector
@@ -25,11 +26,13 @@ from ..text.sentence_folder import (
     transformer_folder,
 )
 from ..text.tokenizer import Tokenizer
+from ..version import __version__
 from .examples import Example, ExampleReader, read_examples
 from .kinds import check_kind, chooses
 from .measure import Measurement
-from .report import AccuracyReport, Thresholds
+from .report import AccuracyReport
 from .rows import Row
+from .thresholds import Thresholds
 
 # The backend and the compute type of the exact model.
 _AGAINST = {
@@ -100,7 +103,7 @@ def compare(
     if isinstance(texts, (str, Mapping)) or not isinstance(texts, Iterable):
         raise InputError(f"texts must be a list of them, not a {type(texts).__name__}")
     examples = read_examples(islice(texts, stop))
-    given = _as_path(SHIPPED if path is None else path)
+    given = check_path("path", SHIPPED if path is None else path)
     sentence, kind = _read_folder(given, architecture, pooling)
     config = RobertaConfig.from_pretrained(sentence.transformer)
     check_kind(kind, config)
@@ -150,8 +153,8 @@ def compare(
         model=str(given),
         model_class=kind.__name__,
         against=against,
-        kernels=extension.chosen_isa() if extension.has_core() else "reference",
-        version=_version(),
+        kernels=build_in_use(),
+        version=__version__,
         texts=measurement.rows,
         tokens=measurement.tokens,
         score_name=reader.score_name,
@@ -163,17 +166,10 @@ def compare(
     )
 
 
-def _as_path(path: Any) -> Path:
-    try:
-        return Path(path)
-    except TypeError:
-        raise InputError(f"path must be a folder's, not {path!r}") from None
-
-
 def _check_types(compute_types: Sequence[str] | None, against: str) -> list[str]:
     if against not in _AGAINST:
         raise InputError(f"against must be one of {', '.join(_AGAINST)}, not {against!r}")
-    known = extension.NATIVE_COMPUTE_TYPES
+    known = COMPUTE_TYPES
     if compute_types is None:
         return [name for name in known if name != against] or list(known)
     if isinstance(compute_types, str) or not isinstance(compute_types, Sequence):
@@ -216,9 +212,3 @@ def _windows(
             window, tokens = [], 0
     if window:
         yield window
-
-
-def _version() -> str:
-    from .. import __version__
-
-    return __version__

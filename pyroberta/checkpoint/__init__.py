@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .block import BlockTensors, block_layers
+from .block import BlockTensors, block_layers, blocks_shapes
 from .packed import PACKED_FILE, PackedSource, is_packed
 from .reader import Checkpoint, Tensor, open_checkpoint
 from .source import FileSource, RandomSource, Source, Table
@@ -19,6 +19,7 @@ __all__ = [
     "Table",
     "Tensor",
     "block_layers",
+    "blocks_shapes",
     "is_packed",
     "open_checkpoint",
     "save_checkpoint",

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array, Shapes
+from ..config import RobertaConfig
 from .source import Source
 
-Array = NDArray[Any]
 
-# The linear layers of a block: each is one or more of the file's, one below the other.
-_LINEARS = {
-    "query_key_value": tuple(f"attention.self.{name}" for name in ("query", "key", "value")),
-    "attention_output": ("attention.output.dense",),
-    "intermediate": ("intermediate.dense",),
-    "output": ("output.dense",),
+@dataclasses.dataclass(frozen=True)
+class BlockLayer:
+    """A field of a block and the layers of the file that it is made of, one below the other.
+
+    Attributes:
+        names: of the file's layers, after the block's number.
+        rows, columns: of each one's weight, as attributes of the configuration; a norm has none.
+    """
+
+    names: tuple[str, ...]
+    rows: str = "hidden_size"
+    columns: str | None = "hidden_size"
+
+
+# All that a block holds, by the names that the kernels have for it.
+_LAYERS = {
+    "query_key_value": BlockLayer(
+        tuple(f"attention.self.{name}" for name in ("query", "key", "value"))
+    ),
+    "attention_output": BlockLayer(("attention.output.dense",)),
+    "attention_norm": BlockLayer(("attention.output.LayerNorm",), columns=None),
+    "intermediate": BlockLayer(("intermediate.dense",), rows="intermediate_size"),
+    "output": BlockLayer(("output.dense",), columns="intermediate_size"),
+    "output_norm": BlockLayer(("output.LayerNorm",), columns=None),
 }
-_NORMS = {"attention_norm": "attention.output.LayerNorm", "output_norm": "output.LayerNorm"}
-_CROSS_LINEARS = {
-    "cross_query": ("crossattention.self.query",),
-    "cross_key_value": ("crossattention.self.key", "crossattention.self.value"),
-    "cross_output": ("crossattention.output.dense",),
+_CROSS_LAYERS = {
+    "cross_query": BlockLayer(("crossattention.self.query",)),
+    "cross_key_value": BlockLayer(("crossattention.self.key", "crossattention.self.value")),
+    "cross_output": BlockLayer(("crossattention.output.dense",)),
+    "cross_norm": BlockLayer(("crossattention.output.LayerNorm",), columns=None),
 }
-_CROSS_NORMS = {"cross_norm": "crossattention.output.LayerNorm"}
 
 
 class BlockTensors:
@@ -70,6 +88,19 @@ class BlockTensors:
 
 def block_layers(cross: bool) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
     """The fields of a block and the file's names: linear layers, and norms."""
-    if not cross:
-        return _LINEARS, _NORMS
-    return _LINEARS | _CROSS_LINEARS, _NORMS | _CROSS_NORMS
+    layers = _LAYERS | (_CROSS_LAYERS if cross else {})
+    linears = {field: layer.names for field, layer in layers.items() if layer.columns}
+    return linears, {f: layer.names[0] for f, layer in layers.items() if not layer.columns}
+
+
+def blocks_shapes(config: RobertaConfig, *, cross: bool = False) -> Shapes:
+    """The tensors of all blocks; ``cross``: those of their cross attention too."""
+    shapes: Shapes = {}
+    for block in range(config.num_blocks):
+        for layer in (_LAYERS | (_CROSS_LAYERS if cross else {})).values():
+            rows = getattr(config, layer.rows)
+            for name in layer.names:
+                weight = (rows, getattr(config, layer.columns)) if layer.columns else (rows,)
+                shapes[f"encoder.layer.{block}.{name}.weight"] = weight
+                shapes[f"encoder.layer.{block}.{name}.bias"] = (rows,)
+    return shapes

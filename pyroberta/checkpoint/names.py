@@ -7,12 +7,11 @@ Inside this package a tensor of the encoder goes by Hugging Face's name without 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from ..arrays import Shapes
 from ..errors import CheckpointError
 from .reader import Tensor
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 # What the families put before the encoder's names; none in a bare encoder's file.
 PREFIXES = ("", "roberta.", "xlm_roberta.", "xlm-roberta.", "camembert.", "data2vec_text.")
@@ -22,13 +21,6 @@ _WORDS = "embeddings.word_embeddings.weight"
 # Buffers that older versions of transformers saved: they hold 0, 1, 2, ... and zeros.
 _BUFFERS = {"embeddings.position_ids", "embeddings.token_type_ids"}
 
-# The tensors of the family's heads: one may stand in the file of a model opened as another.
-_HEADS = re.compile(
-    r"(pooler\.dense\.(weight|bias)"
-    r"|lm_head\.((dense|layer_norm|decoder)\.(weight|bias)|bias|weight)"
-    r"|classifier\.((dense|out_proj)\.)?(weight|bias)"
-    r"|qa_outputs\.(weight|bias))"
-)
 _CROSS = re.compile(r"encoder\.layer\.\d+\.crossattention\..*")
 
 # Other spellings of the language-model head: the old name of the decoder's weight, and the bias,
@@ -76,12 +68,20 @@ def rename(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def check(tensors: Mapping[str, Tensor], shapes: Shapes, *, cross_attention: bool) -> None:
+def check(
+    tensors: Mapping[str, Tensor],
+    shapes: Shapes,
+    aside: Collection[str],
+    *,
+    cross_attention: bool,
+) -> None:
     """Raise one CheckpointError that lists every missing, extra and misshapen tensor.
 
     Args:
         tensors: of the file, renamed.
         shapes: of every tensor that the model needs.
+        aside: the tensors of the family's heads: one may stand in the file of a model opened as
+            another.
         cross_attention: the configuration has cross attention, which the model may leave aside.
     """
     missing = [f"{name} {list(shapes[name])}" for name in shapes if name not in tensors]
@@ -94,7 +94,7 @@ def check(tensors: Mapping[str, Tensor], shapes: Shapes, *, cross_attention: boo
         f"{name} {list(tensor.shape)}"
         for name, tensor in tensors.items()
         if name not in shapes
-        and not _HEADS.fullmatch(name)
+        and name not in aside
         and not (cross_attention and _CROSS.fullmatch(name))
     ]
     problems = [

@@ -10,20 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array, Shapes
 from ..compute_types import COMPUTE_TYPES
 from ..errors import CheckpointError
-from .names import Shapes
 from .reader import _INDEX, _SINGLE, Tensor, read_header
 from .source import FileSource
-
-Array = NDArray[Any]
 
 PACKED_FILE = "model.packed.safetensors"
 
@@ -83,8 +80,8 @@ class PackedSource(FileSource):
         """All tensors, by name; those that stand in packed ones have a dtype of their own."""
         return self._tensors
 
-    def check(self, shapes: Shapes, *, cross_attention: bool) -> None:
-        super().check(shapes, cross_attention=cross_attention)
+    def check(self, shapes: Shapes, aside: Collection[str], *, cross_attention: bool) -> None:
+        super().check(shapes, aside, cross_attention=cross_attention)
         for name, tensor in self._tensors.items():
             if tensor.dtype == IN_PACKED and name not in shapes:
                 raise CheckpointError(

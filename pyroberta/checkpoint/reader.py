@@ -19,11 +19,9 @@ from typing import Any
 
 import numpy as np
 import safetensors
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..errors import CheckpointError
-
-Array = NDArray[Any]
 
 # The bits of each dtype as NumPy stores them.
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}

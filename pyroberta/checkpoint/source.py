@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .names import Shapes, check, rename
+from ..arrays import Array, IntArray, Shapes
+from .names import check, rename
 from .reader import Tensor, open_checkpoint, widen
-
-Array = NDArray[Any]
 
 
 class Table:
@@ -50,9 +48,7 @@ class Table:
             self._bits = (raw, "F32")
         return raw
 
-    def rows(
-        self, at: NDArray[np.int64] | slice, dtype: np.dtype[Any] | type = np.float32
-    ) -> Array:
+    def rows(self, at: IntArray | slice, dtype: np.dtype[Any] | type = np.float32) -> Array:
         """Some rows in ``dtype``, without widening the others."""
         raw, stored = self._bits
         return widen(raw[at], stored, dtype)
@@ -92,9 +88,9 @@ class FileSource:
         self._tensors: dict[str, Tensor] = rename(tensors)
         self._memory_map = memory_map
 
-    def check(self, shapes: Shapes, *, cross_attention: bool) -> None:
-        """Raise CheckpointError unless the files hold exactly these tensors."""
-        check(self._tensors, shapes, cross_attention=cross_attention)
+    def check(self, shapes: Shapes, aside: Collection[str], *, cross_attention: bool) -> None:
+        """Raise CheckpointError unless the files hold exactly these; see ``names.check``."""
+        check(self._tensors, shapes, aside, cross_attention=cross_attention)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all tensors but these: the heads of other models that share the file."""

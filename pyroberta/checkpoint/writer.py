@@ -11,17 +11,15 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from ..arrays import Array
 from ..errors import InputError
 from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PACKED_FILE, PREFIX, find_weights, owner_of
 from .source import Source
-
-Array = NDArray[Any]
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "U8": 1}
 # The data begin on a page, so that every packed tensor, of whole cache lines, is aligned to one.
@@ -43,22 +41,13 @@ def save_checkpoint(
     _write_config(folder, config)
 
 
-class PackedFor(Protocol):
-    """What weights are packed for: the kernels."""
-
-    compute_type: str
-
-    @property
-    def family(self) -> str:
-        """The layout."""
-
-
 def save_packed(
     path: str | os.PathLike[str],
     config: Mapping[str, Any],
     source: Source,
     packed: Mapping[str, Array],
-    kernels: PackedFor,
+    compute_type: str,
+    family: str,
 ) -> None:
     """Write ``config.json`` and the packed file; see ``packed.py``.
 
@@ -68,7 +57,8 @@ def save_packed(
         source: all tensors.
         packed: uint8 arrays of whole cache lines; all tensors below the name of a block
             (``encoder.layer.0``) are in its array and nowhere else.
-        kernels: what they are packed for.
+        compute_type: of the products.
+        family: the layout; see ``kernels.contract.Kernels.family``.
 
     Raises:
         InputError: the folder holds a checkpoint, which could then be another model.
@@ -86,8 +76,8 @@ def save_packed(
     metadata = {
         "format": FORMAT,
         "layout": LAYOUT,
-        "compute_type": kernels.compute_type,
-        "family": kernels.family,
+        "compute_type": compute_type,
+        "family": family,
         "sha256": NO_CHECKSUM,
         "shapes": json.dumps(shapes),
     }

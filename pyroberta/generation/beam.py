@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array, IntArray
+from ..logits import highest, log_softmax
+from .decoder import Decoder
 from .options import GenerationOptions
-from .processors import Processors, check_possible, log_softmax
-from .rows import Decoder
-
-Array = NDArray[Any]
-IntArray = NDArray[np.int64]
+from .processors import Processors, check_possible
 
 # The score of a beam that is none. Real log-probabilities are far above it.
 _NONE = -1e9
@@ -80,7 +76,7 @@ def beam_search(decoder: Decoder, logits: Array, options: GenerationOptions) -> 
         logits = process(rows, log_softmax(logits))
         totals = (logits + scores.reshape(-1, 1)).reshape(n, beams * vocab)
         check_possible(rows.select(np.arange(0, len(rows), beams)), totals)
-        top = _highest(totals, width)
+        top = highest(totals, width)
         values = np.take_along_axis(totals, top, axis=1)
         beam, tokens = top // vocab, top % vocab
         full = rows.lengths[::beams] + 1 >= rows.most[::beams]
@@ -88,7 +84,7 @@ def beam_search(decoder: Decoder, logits: Array, options: GenerationOptions) -> 
 
         going: list[int] = []
         unfinished = values + np.where(ends, _NONE, 0.0)
-        kept = _highest(unfinished, beams)
+        kept = highest(unfinished, beams)
         scores = np.take_along_axis(unfinished, kept, axis=1)
         for i in range(n):
             row = finished[int(rows.index[i * beams])]
@@ -129,15 +125,3 @@ def _may_improve(
     # A positive penalty favours length, so the longest text bounds what "never" waits for.
     longest = options.early_stopping == "never" and options.length_penalty > 0
     return bool(best / (limit if longest else new) ** options.length_penalty > row.worst)
-
-
-def _highest(values: Array, k: int) -> IntArray:
-    """The places of the ``k`` highest of each row, highest first; of equals the first."""
-    n = values.shape[1]
-    if k >= n:
-        order: IntArray = np.argsort(-values, axis=1, kind="stable").astype(np.int64)
-        return order
-    places = np.sort(np.argpartition(values, n - k, axis=1)[:, n - k :], axis=1)
-    inside = np.argsort(-np.take_along_axis(values, places, axis=1), axis=1, kind="stable")
-    best: IntArray = np.take_along_axis(places, inside, axis=1).astype(np.int64)
-    return best

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array, IntArray
 from ..errors import InputError
 from .beam import beam_search
 from .contrastive import contrastive_search
+from .decoder import Decoder, StepModel
 from .options import GenerationOptions
-from .rows import Decoder, read_ids, read_prompt
+from .prompt import read_ids, read_prompt
 from .steps import Draw, choose_best, step_by_step
-
-if TYPE_CHECKING:
-    from ..causal import RobertaForCausalLM
-
-Array = NDArray[Any]
-IntArray = NDArray[np.int64]
 
 
 class _Start:
@@ -27,7 +23,7 @@ class _Start:
 
     def __init__(
         self,
-        model: RobertaForCausalLM,
+        model: StepModel,
         input_ids: ArrayLike | None,
         attention_mask: ArrayLike | None,
         encoder: tuple[ArrayLike | None, ArrayLike | None],
@@ -56,7 +52,7 @@ class _Start:
 
 
 def generate(
-    model: RobertaForCausalLM,
+    model: StepModel,
     input_ids: ArrayLike | None,
     attention_mask: ArrayLike | None,
     encoder: tuple[ArrayLike | None, ArrayLike | None],
@@ -77,7 +73,7 @@ def generate(
 
 
 def stream(
-    model: RobertaForCausalLM,
+    model: StepModel,
     input_ids: ArrayLike | None,
     attention_mask: ArrayLike | None,
     encoder: tuple[ArrayLike | None, ArrayLike | None],

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array, BoolArray, IntArray
+from ..logits import softmax
+from .decoder import Decoder
 from .options import GenerationOptions
-from .processors import Processors, check_possible, softmax
-from .rows import Decoder
+from .processors import Processors, check_possible
 from .steps import fill_column, goes_on
-
-Array = NDArray[Any]
-IntArray = NDArray[np.int64]
 
 
 def contrastive_search(
-    decoder: Decoder, logits: Array, attended: NDArray[np.bool_], options: GenerationOptions
+    decoder: Decoder, logits: Array, attended: BoolArray, options: GenerationOptions
 ) -> Iterator[IntArray]:
     """The tokens of each step, int64 ``[batch]``, pads where a row has ended.
 

@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array, IntArray
+from ..checks import check_count
 from ..config import RobertaConfig
 from ..errors import InputError
-from ..inputs import check_count
 
-Array = NDArray[Any]
-IntArray = NDArray[np.int64]
 LogitsProcessor = Callable[[list[IntArray], Array], Array]
 
 # New tokens where no length is asked for, or as many as the model has room for.

@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array, BoolArray, IntArray
 from ..errors import InputError
+from ..logits import softmax
 from .options import GenerationOptions
 from .rows import Rows
-
-Array = NDArray[Any]
-IntArray = NDArray[np.int64]
 
 
 def penalise_repetition(ids: Sequence[IntArray], logits: Array, penalty: float) -> Array:
@@ -43,7 +41,7 @@ def forbid_repeated_ngrams(ids: Sequence[IntArray], logits: Array, length: int) 
     return new
 
 
-def forbid(logits: Array, token_ids: Sequence[int], rows: NDArray[np.bool_] | None = None) -> Array:
+def forbid(logits: Array, token_ids: Sequence[int], rows: BoolArray | None = None) -> Array:
     """``-inf`` for these tokens, in the rows where ``rows [rows]`` is true or in all."""
     new = logits.copy()
     places = np.arange(len(logits)) if rows is None else np.flatnonzero(rows)
@@ -51,7 +49,7 @@ def forbid(logits: Array, token_ids: Sequence[int], rows: NDArray[np.bool_] | No
     return new
 
 
-def force(logits: Array, token_id: int, rows: NDArray[np.bool_]) -> Array:
+def force(logits: Array, token_id: int, rows: BoolArray) -> Array:
     """0 for this token and ``-inf`` for all others, in the rows where ``rows [rows]`` is true."""
     new = logits.copy()
     new[rows] = -np.inf
@@ -77,22 +75,6 @@ def keep_top_p(logits: Array, p: float) -> Array:
     mask = np.zeros(logits.shape, bool)
     np.put_along_axis(mask, order, dropped, axis=1)
     return np.where(mask, -np.inf, logits).astype(logits.dtype, copy=False)
-
-
-def softmax(logits: Array) -> Array:
-    """``exp(x - max) / sum`` of each row, in float64."""
-    x = logits.astype(np.float64)
-    weights: Array = np.exp(x - x.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
-
-
-def log_softmax(logits: Array) -> Array:
-    """``x - max - log(sum(exp(x - max)))`` of each row, in float64."""
-    x = logits.astype(np.float64)
-    x -= x.max(axis=1, keepdims=True)
-    x -= np.log(np.exp(x).sum(axis=1, keepdims=True))
-    return x
 
 
 class Processors:

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array, BoolArray, IntArray
+from ..checks import check_count
 from ..errors import InputError
-from ..inputs import check_count
+from ..logits import softmax
+from .decoder import Decoder
 from .options import GenerationOptions
-from .processors import Processors, check_possible, softmax
-from .rows import Decoder, Rows
+from .processors import Processors, check_possible
+from .rows import Rows
 
-Array = NDArray[Any]
-IntArray = NDArray[np.int64]
 Choose = Callable[[Rows, Array], IntArray]
 
 
@@ -97,9 +97,9 @@ def fill_column(batch: int, rows: Rows, tokens: IntArray, options: GenerationOpt
     return column
 
 
-def goes_on(rows: Rows, tokens: IntArray, options: GenerationOptions) -> NDArray[np.bool_]:
+def goes_on(rows: Rows, tokens: IntArray, options: GenerationOptions) -> BoolArray:
     """Which rows neither ended with ``tokens``, their last, nor are full."""
     assert isinstance(options.eos_token_id, tuple)
     ended = np.isin(tokens, np.array(options.eos_token_id, np.int64))
-    going: NDArray[np.bool_] = ~ended & (rows.lengths < rows.most)
+    going: BoolArray = ~ended & (rows.lengths < rows.most)
     return going

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .embedding import FeatureExtraction, SentenceEmbedding
 from .fill_mask import FillMask
-from .generation import Text2TextGeneration, TextGeneration
 from .pipelines import pipeline
+from .text_generation import Text2TextGeneration, TextGeneration
 from .tokenizer import Tokenizer
 
 __all__ = [

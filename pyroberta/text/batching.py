@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import InputError
 
 # A batch's budget where none is given: enough rows to keep every core busy, while the arrays of a
-# base model's batch stay near 10 MB.
+# base model's batch stay near 12 MB.
 BATCH_TOKENS = 4096
 
 
@@ -36,24 +36,24 @@ def plan_batches(
 ) -> Iterator[list[int]]:
     """Which rows to compute together: the numbers of each batch's rows.
 
-    Rows of like length stand together, the longest first, so that the padded result of a batch
-    is hardly larger than its tokens, and so that memory is short at the start if at all.
+    The longest come first, so that memory is short at the start if at all.
 
     Args:
         lengths: tokens of each row.
-        batch_tokens: the most ``rows * longest`` of a batch; a longer row is a batch alone.
+        batch_tokens: the most tokens of a batch; a longer row is a batch alone. No padding is
+            computed, so none is counted.
         weights: another cost of each row.
         max_weight: the most of that in a batch, again but for a row alone.
     """
     batch: list[int] = []
-    weight = 0
+    tokens = weight = 0
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         cost = 0 if weights is None else weights[row]
-        longest = lengths[batch[0]] if batch else 0
-        if batch and ((len(batch) + 1) * longest > batch_tokens or weight + cost > max_weight):
+        if batch and (tokens + lengths[row] > batch_tokens or weight + cost > max_weight):
             yield batch
-            batch, weight = [], 0
+            batch, tokens, weight = [], 0, 0
         batch.append(row)
+        tokens += lengths[row]
         weight += cost
     if batch:
         yield batch

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..architectures import RobertaModel
+from ..arrays import Array
+from ..checks import check_flag
 from ..errors import ConfigError, InputError
-from ..inputs import check_count
-from ..models import RobertaModel
 from .batching import BATCH_TOKENS, plan_batches, read_texts
-from .sentence_folder import POOLINGS
+from .sentence_folder import POOLINGS, read_sentence_folder, transformer_folder
+from .task import Loading, Task
 from .tokenizer import Tokenizer
 
-Array = NDArray[Any]
-
-# ``stream`` sorts this many batches' worth of texts by length before it computes them: enough for
-# rows of like length to meet, and few enough that the first vectors come soon.
-_WINDOW = 4
+# Columns that are pooled at a time: 157 tokens of them are 80 KB, which stays in L2.
+_COLUMNS = 64
 
 
-class FeatureExtraction:
+class FeatureExtraction(Task):
     """The hidden state of each token of a text after the last block.
 
     Args:
@@ -47,10 +48,12 @@ class FeatureExtraction:
         batch_tokens: int = BATCH_TOKENS,
         return_tensors: bool = False,
     ) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
-        self.batch_tokens = check_count("batch_tokens", batch_tokens, 1)
-        self.return_tensors = _flag("return_tensors", return_tensors)
+        super().__init__(model, tokenizer, batch_tokens=batch_tokens)
+        self.return_tensors = check_flag("return_tensors", return_tensors, ConfigError)
+
+    @classmethod
+    def from_folder(cls, folder: Path, loading: Loading, **options: Any) -> FeatureExtraction:
+        return super().from_folder(transformer_folder(folder), _without_pooler(loading), **options)
 
     def __call__(self, texts: str | list[str], *, return_tensors: bool | None = None) -> Any:
         """``[1, tokens, hidden]`` for one text, a list of those for a list.
@@ -65,16 +68,16 @@ class FeatureExtraction:
         checked, single = read_texts(texts)
         arrays = self.return_tensors
         if return_tensors is not None:
-            arrays = _flag("return_tensors", return_tensors)
+            arrays = check_flag("return_tensors", return_tensors, ConfigError)
         rows = self.tokenizer.encode(checked)
         features: list[Any] = [None] * len(rows)
-        for row, hidden in hidden_states(self.model, self.tokenizer, rows, self.batch_tokens):
+        for row, hidden in hidden_states(self.model, rows, self.batch_tokens):
             # A copy, so that one kept row does not keep its whole batch.
             features[row] = hidden[None].copy() if arrays else [hidden.tolist()]
         return features[0] if single else features
 
 
-class SentenceEmbedding:
+class SentenceEmbedding(Task):
     """One vector for each text: its tokens' vectors, pooled.
 
     Pooling is done in float64 over the row's own tokens and rounded once, so the bits of a vector
@@ -114,14 +117,30 @@ class SentenceEmbedding:
     ) -> None:
         if pooling not in POOLINGS:
             raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
-        self.model = model
-        self.tokenizer = tokenizer
-        self.batch_tokens = check_count("batch_tokens", batch_tokens, 1)
+        super().__init__(model, tokenizer, batch_tokens=batch_tokens)
         self.pooling = pooling
-        self.normalize = _flag("normalize", normalize)
-        self.lowercase = _flag("lowercase", lowercase)
-        self.pools_prompt = _flag("pools_prompt", pools_prompt)
+        self.normalize = check_flag("normalize", normalize, ConfigError)
+        self.lowercase = check_flag("lowercase", lowercase, ConfigError)
+        self.pools_prompt = check_flag("pools_prompt", pools_prompt, ConfigError)
         self.prompt = check_prompt(prompt, self.pools_prompt)
+
+    @classmethod
+    def from_folder(cls, folder: Path, loading: Loading, **options: Any) -> SentenceEmbedding:
+        """As the folder of sentence-transformers says, but for what ``options`` say."""
+        given = read_sentence_folder(folder, options.get("pooling"), options.get("normalize"))
+        settings: dict[str, Any] = {
+            "pooling": given.pooling,
+            "normalize": given.normalize,
+            "prompt": given.prompt,
+            "lowercase": given.lowercase,
+            "pools_prompt": given.pools_prompt,
+        }
+        options = settings | {k: v for k, v in options.items() if v is not None}
+        config = cls.read_config(given.transformer)
+        tokenizer = loading.read_tokenizer(given.transformer, config, given.max_tokens)
+        load = _without_pooler(loading).options
+        model = RobertaModel.from_pretrained(given.transformer, **load)
+        return cls(model, tokenizer, **options)
 
     def __call__(self, texts: str | list[str], *, prompt: str | None = None) -> NDArray[np.float32]:
         """The vectors, float32 ``[n, hidden]``; ``[hidden]`` for one ``str``.
@@ -164,7 +183,7 @@ class SentenceEmbedding:
                 raise InputError(f"texts[{i}] must be a str, not {type(text).__name__}")
             window.append(self.tokenizer.encode_one(clean(text, prefix, self.lowercase), i))
             tokens += len(window[-1])
-            if tokens >= _WINDOW * self.batch_tokens:
+            if tokens >= self.batch_tokens:
                 yield from self._embed(window)
                 window, tokens = [], 0
         yield from self._embed(window)
@@ -175,23 +194,25 @@ class SentenceEmbedding:
     def _embed(self, rows: list[list[int]]) -> NDArray[np.float32]:
         """The vectors of encoded texts, ``[n, hidden]``."""
         vectors = np.empty((len(rows), self.model.config.hidden_size), np.float32)
-        for row, hidden in hidden_states(self.model, self.tokenizer, rows, self.batch_tokens):
+        for row, hidden in hidden_states(self.model, rows, self.batch_tokens):
             vectors[row] = to_vector(hidden, self.pooling, self.normalize)
         return vectors
 
 
+def _without_pooler(loading: Loading) -> Loading:
+    return dataclasses.replace(loading, options=loading.options | {"add_pooling_layer": False})
+
+
 def hidden_states(
-    model: RobertaModel, tokenizer: Tokenizer, rows: list[list[int]], batch_tokens: int
+    model: RobertaModel, rows: list[list[int]], batch_tokens: int
 ) -> Iterator[tuple[int, Array]]:
     """Each row's number and the hidden states of its tokens, ``[tokens, hidden]``, in any order.
 
     The arrays are views of their batch's.
     """
     for batch in plan_batches([len(ids) for ids in rows], batch_tokens):
-        input_ids, attention_mask = tokenizer.pad([rows[row] for row in batch])
-        hidden = model(input_ids, attention_mask).last_hidden_state
-        for i, row in enumerate(batch):
-            yield row, hidden[i, : len(rows[row])]
+        output = model.encode_rows([rows[row] for row in batch])
+        yield from zip(batch, output.of_rows(output.last_hidden_state), strict=True)
 
 
 def check_prompt(prompt: str, pools_prompt: bool) -> str:
@@ -224,22 +245,20 @@ def to_vector(hidden: Array, pooling: str, normalize: bool) -> NDArray[np.float6
 def pool(hidden: Array, pooling: str) -> NDArray[np.float64]:
     """The tokens of ``hidden [tokens, hidden]`` as one vector ``[hidden]``, in float64.
 
-    The copy in float64 is contiguous wherever the row stood in its batch, so NumPy adds in the
-    same order each time.
+    Sums are taken in float64 over some columns at a time, which adds the same numbers in the same
+    order, row after row, and needs no float64 copy of the whole text. The copy of the columns is
+    contiguous wherever the row stood in its batch, so that order is one too.
     """
-    x = np.array(hidden, np.float64, order="C")
-    result: NDArray[np.float64]
-    if pooling == "cls":
-        result = x[0]
-    elif pooling == "max":
-        result = x.max(axis=0)
-    else:
-        divisor = len(x) if pooling == "mean" else np.sqrt(len(x))
-        result = x.sum(axis=0) / divisor
+    width = hidden.shape[1]
+    result = np.empty(width)
+    # A last column by itself would be added pairwise, in another order: it goes with the others.
+    ends = [*range(_COLUMNS, width - 1, _COLUMNS), width]
+    for begin, end in zip([0, *ends], ends, strict=False):
+        if pooling == "cls":
+            result[begin:end] = hidden[0, begin:end]
+            continue
+        x = np.array(hidden[:, begin:end], np.float64, order="C")
+        result[begin:end] = x.max(axis=0) if pooling == "max" else x.sum(axis=0)
+    if pooling in ("mean", "mean_sqrt_len"):
+        result /= len(hidden) if pooling == "mean" else np.sqrt(len(hidden))
     return result
-
-
-def _flag(name: str, value: bool) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise ConfigError(f"{name} must be True or False, not {value!r}")
-    return bool(value)

@@ -6,15 +6,16 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..architectures import RobertaForMaskedLM
+from ..arrays import Array, IntArray
+from ..checks import check_count
 from ..errors import ConfigError, InputError
-from ..inputs import check_count
-from ..models import RobertaForMaskedLM
+from ..logits import highest, softmax
 from .batching import BATCH_TOKENS, plan_batches, read_texts
+from .task import Task
 from .tokenizer import Tokenizer
 
-Array = NDArray[Any]
 Answer = dict[str, Any]
 
 # The most bytes of float32 logits in a batch. One row of a vocabulary of 250,002 words is 1 MB,
@@ -22,7 +23,7 @@ Answer = dict[str, Any]
 _MAX_LOGITS_BYTES = 2**26
 
 
-class FillMask:
+class FillMask(Task):
     """The most probable words at each mask of a text.
 
     Args:
@@ -53,9 +54,7 @@ class FillMask:
             raise ConfigError(
                 f"tokenizer must have a mask token for fill-mask, not none: {tokenizer!r}"
             )
-        self.model = model
-        self.tokenizer = tokenizer
-        self.batch_tokens = check_count("batch_tokens", batch_tokens, 1)
+        super().__init__(model, tokenizer, batch_tokens=batch_tokens)
         self.top_k = self._check_top_k(top_k)
         self.targets = targets
 
@@ -97,8 +96,7 @@ class FillMask:
             max(1, _MAX_LOGITS_BYTES // (4 * self.model.config.vocab_size)),
         ):
             places = [(i, place) for i, row in enumerate(batch) for place in masks[row]]
-            input_ids, attention_mask = self.tokenizer.pad([rows[row] for row in batch])
-            output = self.model(input_ids, attention_mask, logit_positions=places)
+            output = self.model.encode_rows([rows[row] for row in batch], logit_positions=places)
             logits = iter(output.logits)
             for row in batch:
                 found = [
@@ -133,7 +131,7 @@ class FillMask:
             raise InputError(f"texts[{index}] must hold the mask token {token!r}, not {shown!r}")
         return places
 
-    def _target_ids(self, targets: str | list[str]) -> NDArray[np.int64]:
+    def _target_ids(self, targets: str | list[str]) -> IntArray:
         """The ids of the words to choose from, ascending, each once.
 
         A target is looked up as the vocabulary spells it; one that is not there is encoded, and
@@ -171,13 +169,13 @@ class FillMask:
         place: int,
         n_masks: int,
         top_k: int,
-        target_ids: NDArray[np.int64] | None,
+        target_ids: IntArray | None,
     ) -> list[Answer]:
         """The best words for one mask, from its logits ``[vocab]``."""
         scores = softmax(logits)
         chosen = np.arange(len(scores)) if target_ids is None else target_ids
         answers = []
-        for token_id in chosen[best(scores[chosen], top_k)].tolist():
+        for token_id in chosen[highest(scores[chosen], top_k)].tolist():
             filled = [*ids[:place], token_id, *ids[place + 1 :]]
             filled = [i for i in filled if i != self.tokenizer.pad_token_id]
             answers.append(
@@ -189,21 +187,3 @@ class FillMask:
                 }
             )
         return answers
-
-
-def softmax(logits: Array) -> Array:
-    """``exp(x - max) / sum`` of ``logits [n]`` in float64, which keeps the small scores apart."""
-    x = logits.astype(np.float64)
-    weights = np.exp(x - x.max())
-    scores: Array = weights / weights.sum()
-    return scores
-
-
-def best(scores: Array, n: int) -> NDArray[np.int64]:
-    """The places of the ``n`` highest of ``scores``, highest first; of equals the first."""
-    n = min(n, len(scores))
-    # All that reach the n-th score, which is far fewer than there are, then those in order.
-    floor = np.partition(scores, len(scores) - n)[len(scores) - n]
-    places = np.flatnonzero(scores >= floor)
-    order: NDArray[np.int64] = places[np.argsort(-scores[places], kind="stable")][:n]
-    return order

@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import BoolArray, IntArray
+from ..checks import check_count, excerpt
 from ..config import RobertaConfig
 from ..errors import InputError
-from ..inputs import check_count
 from .tokenizer_files import TokenizerFiles, read_tokenizer_files
 
 Text = str | tuple[str, str]
-
-# What is shown of a text in an error.
-_EXCERPT = 60
 
 # The spaces that a WordPiece or Unigram text is cleaned of, where its settings ask for that.
 _CLEAN_UP = (
@@ -172,7 +169,7 @@ class Tokenizer:
                 "the tokenizer has words that the model lacks"
             )
 
-    def pad(self, rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def pad(self, rows: Sequence[Sequence[int]]) -> tuple[IntArray, BoolArray]:
         """``input_ids`` and ``attention_mask``, each ``[batch, tokens]``, filled up on the right.
 
         Args:
@@ -206,8 +203,5 @@ class Tokenizer:
 
 
 def _shown(text: object) -> str:
-    """``text`` for an error, its end left out where it is long."""
-    if not isinstance(text, (str, tuple)):
-        return type(text).__name__
-    shown = repr(text)
-    return shown if len(shown) <= _EXCERPT else shown[: _EXCERPT - 3] + "..."
+    """``text`` for an error; of what is none its type alone."""
+    return excerpt(text) if isinstance(text, (str, tuple)) else type(text).__name__

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from generation.tiny import make_model, make_prompt, up_to_end
 
-from pyroberta.generation.processors import log_softmax
+from pyroberta.logits import log_softmax
 
 WORDS = 7
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from generation.tiny import greedy_loop, make_model, make_prompt, up_to_end
 
-from pyroberta.generation.processors import softmax
+from pyroberta.logits import softmax
 
 EOS = (2, 4, 9)
 

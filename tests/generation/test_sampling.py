@@ -9,6 +9,7 @@ from generation.tiny import VOCAB, last_logits, make_model, make_prompt
 from pyroberta.generation import processors
 from pyroberta.generation.rows import Rows
 from pyroberta.generation.steps import Draw
+from pyroberta.logits import softmax
 
 DRAWS = 20_000
 # The normal quantile of 1 - 0.001.
@@ -59,7 +60,7 @@ def test_twenty_thousand_draws_fit_the_processed_probabilities(options, seed):
         logits = processors.keep_top_k(logits, options["top_k"])
     if "top_p" in options:
         logits = processors.keep_top_p(logits, options["top_p"])
-    wanted = processors.softmax(logits)[0]
+    wanted = softmax(logits)[0]
     assert wanted.max() < 0.9
     batch = 500  # rows of a call; the streams of the others are made without the model
     ids = np.tile([5, 9, 4], (batch, 1))

@@ -6,6 +6,7 @@ import pytest
 from pyroberta import _core, reference
 from pyroberta.activations import ACTIVATIONS
 from pyroberta.compute_types import COMPUTE_TYPES
+from pyroberta.run_options import RunOptions
 
 HIDDEN, WIDE, HEADS = 36, 100, 4  # head size 9, no width a multiple of 8
 
@@ -53,9 +54,8 @@ def test_agrees_with_reference(kernels, rng, activation, causal):
     x, offsets = ragged(rng, [5, 0, 1, 100, 17])
     mask = rng.uniform(0, 2, (2, HEADS)).astype(np.float32)
     got, *none = run([p[0] for p in pairs], x, offsets, mask, causal)
-    want, _, _ = reference.run_blocks(
-        [p[1] for p in pairs], x.astype(np.float64), offsets, mask, causal, False
-    )
+    options = RunOptions(head_mask=mask, causal=causal)
+    want, _, _ = reference.run_blocks([p[1] for p in pairs], x.astype(np.float64), offsets, options)
     assert none == [None, None]
     np.testing.assert_allclose(got, want, atol=1e-5)
 
@@ -64,7 +64,8 @@ def test_attentions_agree_with_reference_and_change_no_bit(kernels, rng):
     native, exact = make(rng, kernels)
     x, offsets = ragged(rng, [3, 70, 0, 130])
     got, weights, _ = run([native], x, offsets, attentions=True)
-    _, want, _ = reference.run_blocks([exact], x.astype(np.float64), offsets, None, False, True)
+    options = RunOptions(want_attentions=True)
+    _, want, _ = reference.run_blocks([exact], x.astype(np.float64), offsets, options)
     np.testing.assert_allclose(weights, want, atol=1e-6)
     np.testing.assert_array_equal(got, run([native], x, offsets)[0])
 
@@ -105,16 +106,16 @@ def test_the_input_is_left_as_it_was(kernels, rng):
 def test_the_result_goes_where_it_is_told(kernels, rng):
     native, exact = make(rng, kernels)
     x, offsets = ragged(rng, [4, 0, 9])
-    last = (offsets, None, False, False)
+    options = (None, False, False, _core.Workspaces(), None, None)
     for call, block, values, end in (
-        (_core.run_blocks, native, x, (_core.Workspaces(), None, None)),
-        (reference.run_blocks, exact, x.astype(np.float64), (None, None, None)),
+        (_core.run_blocks, native, x, options),
+        (reference.run_blocks, exact, x.astype(np.float64), (RunOptions(),)),
     ):
-        want = call([block] * 2, values, *last, *end)[0]
+        want = call([block] * 2, values, offsets, *end)[0]
         # An array apart, part of a larger one, and x itself.
         large = np.full((len(x) + 2, HIDDEN), 7, values.dtype)
         for out in (np.empty_like(values), large[1:-1], values):
-            got = call([block] * 2, values, *last, *end, out)[0]
+            got = call([block] * 2, values, offsets, *end, out)[0]
             assert np.shares_memory(got, out)
             np.testing.assert_array_equal(got, want)
             np.testing.assert_array_equal(out, want)

@@ -7,6 +7,7 @@ from kernels.test_run_blocks import HEADS, HIDDEN, WIDE, ragged, run
 from pyroberta import _core, reference
 from pyroberta.activations import ACTIVATIONS
 from pyroberta.compute_types import COMPUTE_TYPES
+from pyroberta.run_options import CrossAttention, KeyValueCache, RunOptions
 
 SLOTS = 140
 
@@ -92,12 +93,12 @@ def test_cache_and_cross_attention_agree_with_reference(kernels, rng):
         [exact],
         x.astype(np.float64),
         offsets,
-        None,
-        True,
-        True,
-        None,
-        reference.KeyValueCache([keys.astype(float)], [values.astype(float)], before),
-        reference.CrossAttention([kv64], encoder_offsets, sources, mask),
+        RunOptions(
+            causal=True,
+            want_attentions=True,
+            cache=KeyValueCache([keys.astype(float)], [values.astype(float)], before),
+            cross=CrossAttention([kv64], encoder_offsets, sources, mask),
+        ),
     )
     got = run_native(
         native,
@@ -127,10 +128,9 @@ def test_a_row_with_an_empty_encoder_gets_the_bias_of_the_output(kernels, rng):
     x, offsets = ragged(rng, [2])
     kv = np.zeros((0, 2 * HIDDEN), np.float32)
     got, _, _ = run_native(native, x, offsets, None, ([kv], np.array([0, 0]), np.array([0]), None))
-    cross = reference.CrossAttention([kv.astype(float)], np.array([0, 0]), np.array([0]), None)
-    want, _, _ = reference.run_blocks(
-        [exact], x.astype(float), offsets, None, True, False, None, None, cross
-    )
+    cross = CrossAttention([kv.astype(float)], np.array([0, 0]), np.array([0]), None)
+    options = RunOptions(causal=True, cross=cross)
+    want, _, _ = reference.run_blocks([exact], x.astype(float), offsets, options)
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 

@@ -11,6 +11,7 @@ from kernels.test_run_blocks import make, ragged, run
 
 from pyroberta import _core, reference
 from pyroberta.compute_types import COMPUTE_TYPES
+from pyroberta.run_options import CrossAttention, KeyValueCache, RunOptions
 
 ROUNDED = COMPUTE_TYPES[1:]
 # Columns turned one by one, and by 16, 32 and 64; more than a group (768) in `wide`.
@@ -52,8 +53,8 @@ def test_agrees_with_reference(kernels, rng, hidden, wide, heads, compute_type, 
 
     def run_exact(of_type):
         block = dataclasses.replace(exact, compute_type=of_type)
-        args = ([block], x.astype(np.float64), offsets, mask, causal, False)
-        return reference.run_blocks(*args)[0]
+        options = RunOptions(head_mask=mask, causal=causal)
+        return reference.run_blocks([block], x.astype(np.float64), offsets, options)[0]
 
     got, *_ = run([native], x, offsets, mask, causal)
     assert_agrees(kernels, compute_type, got, run_exact, offsets)
@@ -73,11 +74,11 @@ def test_cache_and_cross_attention_agree_with_reference(kernels, rng, compute_ty
 
     def run_exact(of_type):
         block = dataclasses.replace(exact, compute_type=of_type)
-        cache = reference.KeyValueCache([keys.astype(float)], [values.astype(float)], before)
+        cache = KeyValueCache([keys.astype(float)], [values.astype(float)], before)
         # The kernel's own keys and values of the encoder: they are rounded once, for all rows.
-        cross = reference.CrossAttention([kv.astype(float)], encoder_offsets, sources, None)
-        args = ([block], x.astype(float), offsets, None, True, False, None, cache, cross)
-        return reference.run_blocks(*args)[0]
+        cross = CrossAttention([kv.astype(float)], encoder_offsets, sources, None)
+        options = RunOptions(causal=True, cache=cache, cross=cross)
+        return reference.run_blocks([block], x.astype(float), offsets, options)[0]
 
     cross = ([kv], encoder_offsets, sources, None)
     got, *_ = decoder.run_native(
@@ -102,7 +103,8 @@ def test_attentions_agree_with_reference_and_change_no_bit(kernels, rng, compute
     got, weights, _ = run([native], x, offsets, attentions=True)
     if compute_type == "bfloat16x3" and not splits(kernels):
         exact = dataclasses.replace(exact, compute_type="float32")
-    _, want, _ = reference.run_blocks([exact], x.astype(float), offsets, None, False, True)
+    options = RunOptions(want_attentions=True)
+    _, want, _ = reference.run_blocks([exact], x.astype(float), offsets, options)
     # x is given, so no number is on an edge: queries and keys are off by float32's sums alone.
     np.testing.assert_allclose(weights, want, atol=1e-4 if splits(kernels) else 1e-6)
     np.testing.assert_array_equal(got, run([native], x, offsets)[0])

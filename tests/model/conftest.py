@@ -21,5 +21,5 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         if name in os.environ.get("PYROBERTA_MUST_TEST", "").split():
             pytest.fail(f"PYROBERTA_MUST_TEST: {reason}")
         pytest.skip(reason)
-    monkeypatch.setattr(door, "chosen_isa", lambda: name)
+    monkeypatch.setenv("PYROBERTA_ISA", name)
     return name

@@ -327,5 +327,5 @@ def test_gold_that_does_not_fit_is_refused(tmp_path):
         Measurement(exact, models).add([Row([0, 5], gold=[0, 0]), Row([0, 6])])
     with pytest.raises(InputError, match="gold must have a number for each decision of its row"):
         Measurement(exact, models).add([Row([0, 5], gold=[0])])
-    with pytest.raises(InputError, match="input_ids"):
+    with pytest.raises(InputError, match="rows must be in"):
         Measurement(exact, models).add([Row([0, 37])])

@@ -175,7 +175,7 @@ def test_each_build_rounds_what_the_reference_rounds(isa, turned_folder, compute
 def test_builds_agree_with_each_other(turned_folder, monkeypatch, compute_type):
     found = []
     for isa in door.available_isas():
-        monkeypatch.setattr(door, "chosen_isa", lambda isa=isa: isa)
+        monkeypatch.setenv("PYROBERTA_ISA", isa)
         model = CLASSES["base"].from_pretrained(turned_folder, compute_type=compute_type)
         found.append(hidden(model, 1))
     for one, other in itertools.combinations(found, 2):

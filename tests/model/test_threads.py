@@ -13,13 +13,13 @@ import pytest
 from support import CLASSES, HEADS, batch_for, main_output, make_folder, run_python
 
 import pyroberta
-from pyroberta import threads
 from pyroberta.checkpoint import Table
+from pyroberta.kernels import threads
 
 on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="affinity, cgroups and /proc are Linux's"
 )
-COUNT = "from pyroberta.threads import default_num_threads as f; print(f())"
+COUNT = "from pyroberta.kernels.threads import default_num_threads as f; print(f())"
 
 
 def printed(code: str, **environment: str) -> str:

@@ -16,7 +16,7 @@ from parity.peer import SUFFIXES, call_peer, make_peer, torch, transformers
 
 import pyroberta
 from pyroberta.activations import canonical_activation
-from pyroberta.inputs import default_positions
+from pyroberta.models.inputs import default_positions
 
 pytestmark = pytest.mark.parity
 

@@ -9,8 +9,9 @@ import pytest
 from text.accuracy_cases import LABELS
 
 import pyroberta
-from pyroberta import RobertaConfig, cli, extension
-from pyroberta.pretrained import Model
+from pyroberta import RobertaConfig, cli
+from pyroberta.accuracy import texts
+from pyroberta.models import Model
 from pyroberta.shipped import SHIPPED
 
 
@@ -46,7 +47,7 @@ def rough(monkeypatch, tmp_path_factory):
             compute_type = "float32"
         return original(cls, path, compute_type=compute_type, **options)
 
-    monkeypatch.setattr(extension, "NATIVE_COMPUTE_TYPES", ("float32", "rough"))
+    monkeypatch.setattr(texts, "COMPUTE_TYPES", ("float32", "rough"))
     monkeypatch.setattr(Model, "from_pretrained", classmethod(from_pretrained))
 
 

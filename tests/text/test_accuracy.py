@@ -10,8 +10,8 @@ import pytest
 from text.accuracy_cases import LABELS, PAIRS, SCORES, TEXTS, pair_lines, write
 
 import pyroberta
-from pyroberta import RobertaConfig, extension, pipeline
-from pyroberta.accuracy import AccuracyReport, Measurement, Thresholds, compare
+from pyroberta import RobertaConfig, pipeline
+from pyroberta.accuracy import AccuracyReport, Measurement, Thresholds, compare, texts
 from pyroberta.accuracy.examples import ExampleReader, read_examples
 from pyroberta.shipped import SHIPPED
 from pyroberta.text import Tokenizer
@@ -247,7 +247,7 @@ def test_against_float32_is_against_the_native_type(rough):
 
 
 def test_where_there_is_one_type_it_is_compared_with_itself(monkeypatch):
-    monkeypatch.setattr(extension, "NATIVE_COMPUTE_TYPES", ("float32",))
+    monkeypatch.setattr(texts, "COMPUTE_TYPES", ("float32",))
     report = compare(None, TEXTS[:1], against="float32")
     assert [one.compute_type for one in report.types] == ["float32"]
 

@@ -321,10 +321,10 @@ def test_a_missing_library_is_told_with_its_extra(run, monkeypatch):
 
 
 def test_a_fault_of_the_package_itself_is_not_hidden(monkeypatch):
-    def broken(args):
+    def broken():
         raise ValueError("not an error of the user's")
 
-    monkeypatch.setattr(cli, "_config", broken)
+    monkeypatch.setattr("pyroberta.kernels.show_config", broken)
     with pytest.raises(ValueError, match="not an error of the user's"):
         cli.main(["config"])
 

@@ -311,7 +311,7 @@ def test_pooling_does_not_depend_on_how_the_row_lies_in_memory():
 
 
 def test_a_vector_of_zeros_stays_one(embed, monkeypatch):
-    def zeros(model, tokenizer, rows, batch_tokens):
+    def zeros(model, rows, batch_tokens):
         return ((i, np.zeros((len(ids), 128), np.float32)) for i, ids in enumerate(rows))
 
     monkeypatch.setattr("pyroberta.text.embedding.hidden_states", zeros)

@@ -1,0 +1,83 @@
+"""The seven architectures by their names, and the class that opens a folder."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .config import RobertaConfig, read_config_json
+from .decoder.causal import RobertaForCausalLM
+from .errors import ConfigError
+from .models import (
+    ENCODERS,
+    Model,
+    RobertaForMaskedLM,
+    RobertaForMultipleChoice,
+    RobertaForQuestionAnswering,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+    RobertaModel,
+)
+
+__all__ = [
+    "ARCHITECTURES",
+    "RobertaForCausalLM",
+    "RobertaForMaskedLM",
+    "RobertaForMultipleChoice",
+    "RobertaForQuestionAnswering",
+    "RobertaForSequenceClassification",
+    "RobertaForTokenClassification",
+    "RobertaModel",
+    "find_class",
+    "from_pretrained",
+]
+
+ARCHITECTURES: tuple[type[Model[Any]], ...] = (*ENCODERS, RobertaForCausalLM)
+
+# The families whose class names differ only in what stands before "Model" or "For...".
+_FAMILIES = ("Roberta", "XLMRoberta", "Camembert", "Data2VecText")
+_BY_CLASS: dict[str, type[Model[Any]]] = {
+    family + cls.__name__.removeprefix("Roberta"): cls
+    for family in _FAMILIES
+    for cls in ARCHITECTURES
+}
+# Older names of the causal model.
+_BY_CLASS |= {"RobertaLMHeadModel": RobertaForCausalLM, "XLMRobertaLMHeadModel": RobertaForCausalLM}
+_BY_ARCHITECTURE = {cls.architecture: cls for cls in ARCHITECTURES}
+
+
+def from_pretrained(
+    path: str | os.PathLike[str], *, architecture: str | None = None, **options: Any
+) -> Model[Any]:
+    """Load a checkpoint as the class that its ``config.json`` names.
+
+    Args:
+        path: the checkpoint's folder.
+        architecture: a class's ``architecture``, e.g. ``"for_token_classification"``, in place
+            of what ``config.json`` says.
+        **options: as for each class's ``from_pretrained``.
+
+    Raises:
+        ConfigError: an unknown ``architecture``, or ``config.json`` does not name exactly one
+            known class.
+    """
+    return find_class(path, architecture).from_pretrained(path, **options)
+
+
+def find_class(path: str | os.PathLike[str], architecture: str | None = None) -> type[Model[Any]]:
+    """The class that ``from_pretrained`` opens a folder as; raises as it does."""
+    if architecture is not None:
+        if architecture not in _BY_ARCHITECTURE:
+            raise ConfigError(
+                f"architecture must be one of {', '.join(_BY_ARCHITECTURE)}, not {architecture!r}"
+            )
+        return _BY_ARCHITECTURE[architecture]
+    config = read_config_json(path)
+    RobertaConfig.from_hf(config)  # another family is refused by its own reason first
+    named = config.get("architectures")
+    if not isinstance(named, list) or len(named) != 1 or named[0] not in _BY_CLASS:
+        raise ConfigError(
+            f"architectures in config.json must be one of {', '.join(_BY_CLASS)}, not {named!r}; "
+            "or name the class yourself with architecture="
+        )
+    return _BY_CLASS[named[0]]

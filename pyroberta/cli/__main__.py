@@ -1,0 +1,9 @@
+"""``python -m pyroberta.cli``."""
+
+from __future__ import annotations
+
+import sys
+
+from .command import main
+
+sys.exit(main())

@@ -1,0 +1,115 @@
+"""What the commands read and write: files, stdin and stdout, the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import InputError
+
+
+def printable(text: str) -> str:
+    """``text`` with what would move the cursor or change the terminal written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def read_texts(lines: IO[str], name: str, jsonl: bool) -> Iterator[str]:
+    """The text of each line. Raises InputError that numbers a line without one."""
+    for value in read_objects(lines, name, jsonl):
+        yield value["text"]
+
+
+def read_objects(lines: IO[str], name: str, jsonl: bool) -> Iterator[dict[str, Any]]:
+    """An object for each line, with a str under "text". Raises as ``read_texts`` does."""
+    try:
+        for number, line in enumerate(lines, 1):
+            if not jsonl:
+                yield {"text": line.rstrip("\n")}
+            elif line.strip():
+                yield _read_json(line, f"{name}, line {number},")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} must be text in UTF-8, not what it holds: {error}") from None
+
+
+def _read_json(line: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} must be JSON, not what it holds: {error}") from None
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        raise InputError(f'{where} must be an object with a str under "text"')
+    return value
+
+
+@contextlib.contextmanager
+def open_input(name: str, option: str = "FILE", *, stdin: bool = True) -> Iterator[IO[str]]:
+    """The file's text, or that of stdin for ``-``; a byte-order mark is no part of it.
+
+    ``option`` is what the command line calls the name; ``stdin``: whether ``-`` may be one.
+    """
+    if name != "-" or not stdin:
+        if not os.path.exists(name):
+            wanted = "a file or -" if stdin else "a file"
+            raise FileNotFoundError(f"{option} must be {wanted}, not {name!r}")
+        with open(name, encoding="utf-8-sig") as file:
+            yield file
+        return
+    # A file object of its own, since that of stdin has the locale's encoding. (SIM115: a generator
+    # has to open it before the `with`, which then closes it.)
+    file = open(sys.stdin.fileno(), encoding="utf-8-sig", closefd=False)  # noqa: SIM115
+    with file:
+        yield file
+
+
+@contextlib.contextmanager
+def open_output(name: str) -> Iterator[IO[str]]:
+    """A new file, or stdout for ``-``."""
+    if name == "-":
+        yield sys.stdout
+        return
+    with open(name, "w", encoding="utf-8") as file:
+        yield file
+
+
+def check_output(
+    name: str | None, endings: tuple[str, ...], option: str = "--output", *, stdout: bool = True
+) -> None:
+    """Refuse an output that cannot be written before anything is computed.
+
+    ``option`` is what the command line calls the name; ``stdout``: whether it may be ``-``.
+    """
+    if name is None or (name == "-" and stdout):
+        return
+    if not name.endswith(endings):
+        wanted = f"{'be - or ' if stdout else ''}end in {' or '.join(endings)}"
+        raise InputError(f"{option} must {wanted}, not {name!r}")
+    if not Path(name).parent.is_dir():
+        raise FileNotFoundError(f"{option} must be in a folder that exists, not {name!r}")
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Any]:
+    """What counts texts done, of a total if that is known: ``advance(n=1, total=None)``.
+
+    It draws a progress bar where somebody looks, else nothing.
+    """
+    tqdm: Any = None
+    if sys.stderr.isatty():
+        with contextlib.suppress(ImportError):
+            tqdm = importlib.import_module("tqdm").tqdm
+    if tqdm is None:
+        yield lambda n=1, total=None: None
+        return
+    with tqdm(unit=" texts", file=sys.stderr) as bar:
+
+        def advance(n: int = 1, total: int | None = None) -> None:
+            bar.total = total
+            bar.update(n)
+
+        yield advance

@@ -1,0 +1,1 @@
+"""RoBERTa as a decoder: its cache, and an encoder before it."""

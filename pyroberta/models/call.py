@@ -1,0 +1,84 @@
+"""What is handed from step to step of a call: its checked arguments, and the encoded batch."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, IntArray
+from ..config import RobertaConfig
+from ..kernels import Kernels
+from ..run_options import Dropout
+from .blocks import Blocks, BlocksResult
+from .embeddings import Embeddings
+from .ragged import Ragged
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """A model's weights, laid out for one kind of kernels.
+
+    Attributes:
+        head: what the architecture's ``_load_head`` gave.
+    """
+
+    kernels: Kernels
+    embeddings: Embeddings
+    blocks: Blocks
+    head: Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Call:
+    """The checked arguments of a call.
+
+    Attributes:
+        ragged: its tokens.
+        head_mask: float64 ``[num_blocks, heads]`` or ``None``.
+        want_hidden_states, want_attentions: what it asks for besides.
+        first: int64 ``[batch]``, where each row's first token stands, for heads that read it.
+        dropout: for training.
+    """
+
+    ragged: Ragged
+    head_mask: Array | None
+    want_hidden_states: bool
+    want_attentions: bool
+    first: IntArray | None
+    dropout: Dropout | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """An encoded batch, and what a head needs to go on from it.
+
+    Attributes:
+        result: what the blocks gave, on the run of tokens of ``ragged``.
+        first: int64 ``[batch]``, where each row's first token stands, for heads that read it.
+    """
+
+    config: RobertaConfig
+    parts: Parts
+    ragged: Ragged
+    result: BlocksResult
+    dropout: Dropout | None
+    first: IntArray | None
+
+    @property
+    def first_hidden(self) -> Array:
+        """The hidden state of each row's first token, ``[batch, hidden]``."""
+        assert self.first is not None
+        return np.ascontiguousarray(self.result.last[self.first])
+
+    def looks(self) -> dict[str, Any]:
+        """What every output has: hidden states and attentions, padded or ragged as the call was."""
+        hidden, attentions = self.result.hidden_states, self.result.attentions
+        heads = self.config.num_attention_heads
+        scatter = self.ragged.scatter_attentions
+        return {
+            "offsets": self.ragged.offsets if self.ragged.places is None else None,
+            "hidden_states": None if hidden is None else tuple(map(self.ragged.scatter, hidden)),
+            "attentions": attentions and tuple(scatter(a, heads) for a in attentions),
+        }

@@ -1,0 +1,75 @@
+"""From ids to vectors: the three tables and their layer norm."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, Shapes
+from ..checkpoint import Source, Table
+from ..config import RobertaConfig
+from ..kernels import Kernels
+from .ragged import Ragged
+
+_WORDS = "embeddings.word_embeddings.weight"
+_TYPES = "embeddings.token_type_embeddings.weight"
+_POSITIONS = "embeddings.position_embeddings.weight"
+_NORM = "embeddings.LayerNorm"
+
+
+def embeddings_shapes(config: RobertaConfig) -> Shapes:
+    """The tensors that ``Embeddings`` reads."""
+    hidden = config.hidden_size
+    return {
+        _WORDS: (config.vocab_size, hidden),
+        _TYPES: (config.max_token_types, hidden),
+        _POSITIONS: (config.max_positions, hidden),
+        f"{_NORM}.weight": (hidden,),
+        f"{_NORM}.bias": (hidden,),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Embeddings:
+    """The tables. ``word`` and ``position`` stay in the mapped file; rows are gathered."""
+
+    word: Table
+    type: Array
+    position: Table
+    gamma: Array
+    beta: Array
+    eps: float
+
+    @classmethod
+    def load(cls, config: RobertaConfig, source: Source, dtype: np.dtype[Any]) -> Embeddings:
+        """Read or map the tables; the small ones in ``dtype``."""
+        return cls(
+            word=source.table(_WORDS),
+            type=source.read(_TYPES, dtype),
+            position=source.table(_POSITIONS),
+            gamma=source.read(f"{_NORM}.weight", dtype),
+            beta=source.read(f"{_NORM}.bias", dtype),
+            eps=config.layer_norm_epsilon,
+        )
+
+    def __call__(self, kernels: Kernels, ragged: Ragged) -> Array:
+        """``layer_norm(word[ids] + type[types] + position[positions])``: ``[total, hidden]``.
+
+        The row of token type 0 is added where no types were given: it is not zero in models that
+        were fine-tuned.
+        """
+        if not len(ragged.ids):
+            return np.zeros((0, self.gamma.shape[0]), kernels.dtype)
+        return kernels.embeddings(
+            self.word,
+            self.type,
+            self.position,
+            ragged.ids,
+            ragged.types,
+            ragged.positions,
+            self.gamma,
+            self.beta,
+            self.eps,
+        )
