@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from .engines import Setup
+from .figures import spread
 from .machine import busy_fraction, describe_code, describe_machine
 from .models import default_work, model_folder, read_config, weight_files
-from .report import spread
 from .worker import choose_cpus
 
 Tensors = dict[str, NDArray[Any]]

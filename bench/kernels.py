@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .figures import spread
 from .machine import busy_fraction, describe_code, describe_machine
 from .models import default_work
 from .peaks import Peaks
-from .report import spread
 from .worker import choose_cpus
 
 Floats = NDArray[np.float32]

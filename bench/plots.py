@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .figures import fractions, ratios
+
 # One colour for each engine in all plots; ours is the dark one.
 _COLOURS = (
     *("#222222", "#d1495b", "#7fb7be", "#2e86ab", "#edae49", "#66a182", "#9d79bc", "#a3a3a3"),
@@ -31,8 +33,6 @@ def write_plots(results: dict[str, Any], stem: Path) -> list[str]:
 def _draw_ratios(
     results: dict[str, Any], runs: list[dict[str, Any]], threads: int, path: Path
 ) -> None:
-    from .report import ratios
-
     engines = results["arguments"]["engines"]
     ours, peers = engines[0], engines[1:]
     figure, axes = _figure(results, f"time over {ours}'s, {threads} threads (bars: 10-90 %)")
@@ -61,8 +61,6 @@ def _draw_ratios(
 def _draw_limits(
     results: dict[str, Any], runs: list[dict[str, Any]], threads: int, path: Path
 ) -> None:
-    from .report import fractions
-
     engines = results["arguments"]["engines"]
     figure, axes = _figure(results, f"fraction of the nearer limit, {threads} threads")
     for n, engine in enumerate(engines):

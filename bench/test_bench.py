@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import report
+from bench import figures, report
 from bench.amx import by_class, classify
 from bench.check import errors, objections
 from bench.engines import ENGINES, Setup, find_engine, in_types
@@ -112,9 +112,9 @@ def test_the_limit_is_that_of_the_type_and_isa():
         "pyroberta-avx2-int8": 2e11,
         "pyroberta-scalar": None,
     }.items():
-        assert report.type_limit(run, find_engine(name)) == wanted, name
+        assert figures.type_limit(run, find_engine(name)) == wanted, name
     int8 = run_of({"pyroberta-int8": [0.01, 0.01]})
-    assert report.fractions(int8, "pyroberta-int8") == pytest.approx((1 / 8, 1e7 / 0.01 / 1e10))
+    assert figures.fractions(int8, "pyroberta-int8") == pytest.approx((1 / 8, 1e7 / 0.01 / 1e10))
 
 
 def test_the_best_peer_is_no_less_exact():
@@ -127,9 +127,9 @@ def test_the_best_peer_is_no_less_exact():
             "torch-avx2": [0.1, 0.1],
         }
     )
-    assert report.best_peer(run, "pyroberta")[0] == "torch"
-    assert report.best_peer(run, "pyroberta-int8")[0] == "openvino-int8"
-    assert report.best_peer(run, "pyroberta-int8")[1][1] == 1.0
+    assert figures.best_peer(run, "pyroberta")[0] == "torch"
+    assert figures.best_peer(run, "pyroberta-int8")[0] == "openvino-int8"
+    assert figures.best_peer(run, "pyroberta-int8")[1][1] == 1.0
 
 
 def test_the_report_has_speed_beside_error_and_the_classes_apart():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .block import BlockTensors, block_layers, blocks_shapes
-from .packed import PACKED_FILE, PackedSource, is_packed
+from .files import PACKED_FILE
+from .packed import PackedSource, is_packed
 from .reader import Checkpoint, Tensor, open_checkpoint
 from .source import FileSource, RandomSource, Source, Table
 from .writer import save_checkpoint, save_packed

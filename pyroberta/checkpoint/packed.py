@@ -19,10 +19,9 @@ import numpy as np
 from ..arrays import Array, Shapes
 from ..compute_types import COMPUTE_TYPES
 from ..errors import CheckpointError
-from .reader import _INDEX, _SINGLE, Tensor, read_header
+from .files import INDEX_FILE, PACKED_FILE, SINGLE_FILE
+from .reader import Tensor, read_header
 from .source import FileSource
-
-PACKED_FILE = "model.packed.safetensors"
 
 # Another number, another order of the words inside the packed tensors, or other metadata.
 LAYOUT = "1"
@@ -147,7 +146,7 @@ def is_packed(path: str | os.PathLike[str]) -> bool:
 
 def find_weights(path: str | os.PathLike[str]) -> str | None:
     """The file of a checkpoint's weights that stands in the folder, if one does."""
-    return next((name for name in (_SINGLE, _INDEX) if (Path(path) / name).exists()), None)
+    return next((name for name in (SINGLE_FILE, INDEX_FILE) if (Path(path) / name).exists()), None)
 
 
 def _header_length(file: IO[bytes]) -> int:

@@ -22,12 +22,10 @@ import safetensors
 
 from ..arrays import Array
 from ..errors import CheckpointError
+from .files import INDEX_FILE, SINGLE_FILE
 
 # The bits of each dtype as NumPy stores them.
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-
-_SINGLE = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,9 +126,9 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"path must be a checkpoint's folder, not {str(path)!r}")
-    if (folder / _SINGLE).exists():
-        return Checkpoint(folder, read_header(folder / _SINGLE))
-    if (folder / _INDEX).exists():
+    if (folder / SINGLE_FILE).exists():
+        return Checkpoint(folder, read_header(folder / SINGLE_FILE))
+    if (folder / INDEX_FILE).exists():
         return Checkpoint(folder, _read_index(folder))
     others = sorted(p.name for p in folder.glob("*.bin"))
     hint = ""
@@ -139,11 +137,11 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             f"; {others[0]} is not read, since it may hold code: convert it with "
             "transformers' save_pretrained(safe_serialization=True)"
         )
-    raise FileNotFoundError(f"{folder} must hold {_SINGLE} or {_INDEX}{hint}")
+    raise FileNotFoundError(f"{folder} must hold {SINGLE_FILE} or {INDEX_FILE}{hint}")
 
 
 def _read_index(folder: Path) -> dict[str, Tensor]:
-    file = folder / _INDEX
+    file = folder / INDEX_FILE
     try:
         index = json.loads(file.read_bytes(), object_pairs_hook=_no_duplicates)
         weight_map = index["weight_map"]

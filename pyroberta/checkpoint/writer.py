@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 
 from ..arrays import Array
 from ..errors import InputError
-from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PACKED_FILE, PREFIX, find_weights, owner_of
+from .files import CONFIG_FILE, PACKED_FILE, SINGLE_FILE
+from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PREFIX, find_weights, owner_of
 from .source import Source
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "U8": 1}
@@ -36,7 +37,7 @@ def save_checkpoint(
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    with _partial(folder / "model.safetensors") as partial:
+    with _partial(folder / SINGLE_FILE) as partial:
         save_file(arrays, str(partial), metadata={"format": "pt"})
     _write_config(folder, config)
 
@@ -153,7 +154,7 @@ def _pieces(array: Array) -> Iterator[memoryview]:
 
 
 def _write_config(path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
-    with _partial(Path(path) / "config.json") as partial:
+    with _partial(Path(path) / CONFIG_FILE) as partial:
         partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
