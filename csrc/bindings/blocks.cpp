@@ -7,8 +7,10 @@
 #include <tuple>
 
 #include "bindings/arrays.h"
-#include "encoder.h"
-#include "products.h"
+#include "blocks/block.h"
+#include "blocks/run_blocks.h"
+#include "packing.h"
+#include "threads/whole.h"
 
 namespace pyroberta {
 namespace {

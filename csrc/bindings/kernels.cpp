@@ -5,7 +5,8 @@
 
 #include "bindings/arrays.h"
 #include "memory.h"
-#include "products.h"
+#include "packing.h"
+#include "threads/whole.h"
 
 namespace pyroberta {
 namespace {

@@ -1,7 +1,8 @@
-// The Python module, which is a list of what it holds. Only csrc/bindings/ knows Python.
+// The Python module: which builds there are, threads, and what the other files of bindings/ bind.
+// Only csrc/bindings/ knows Python.
 #include "bindings/arrays.h"
-#include "cpus.h"
-#include "parallel.h"
+#include "threads/placement.h"
+#include "threads/team.h"
 
 namespace pyroberta {
 namespace {

@@ -2,26 +2,30 @@
 //
 // A pool of our own, since OpenMP has traps that end a process (an exception that leaves a region,
 // a thread that cannot be created, a fork after a region), gives each calling thread a pool of its
-// own, and waits at the end of a region for threads that have nothing to do: with one of two cores
-// taken by another process a call at 1x16 took 28 ms instead of 10; with this
-// pool it took 18.
+// own, and waits at the end of a region for threads that have nothing to do: where another process
+// takes one of two cores, a short call then takes far longer than with this pool.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 
+#include "threads/floating_point.h"
+
 namespace pyroberta {
 
 // The number of threads that calls use from now on; at least 1.
 void set_num_threads(int n);
 int num_threads();
+// Those of them that find one of so many tasks to do.
+inline int threads_for(std::size_t tasks) {
+  return static_cast<int>(std::min(static_cast<std::size_t>(num_threads()), tasks));
+}
 
 // How the tasks of a phase are shared out: thread t begins with [first[t], first[t + 1]), in order,
 // and then takes what is left at the ends of the others' shares. So a thread that has the same rows
-// in every phase finds them in its own caches. That matters where the cores share none: with two
-// cores on two chiplets (Zen 5) 1x512 takes 2 to 3 % less than with tasks in the order in which
-// threads come, the layer norms there 30 to 45 %.
+// in every phase finds them in its own caches, which matters where the cores share none (two
+// chiplets), and to the layer norms most.
 struct Shares {
   static constexpr int kMost = 64;  // of more threads, some begin with the same share
   std::array<std::size_t, kMost + 1> first{};
@@ -88,9 +92,9 @@ class Team {
 
   void run_phase(const Shares& tasks, Call call, const void* context);
 
+  SubnormalsAsZero subnormals_as_zero_;
   int slot_ = -1;  // where helpers find this team's phases; -1 for none
   int size_ = 1;
-  unsigned long long saved_environment_ = 0;
 };
 
 }  // namespace pyroberta

@@ -1,5 +1,5 @@
-// The contract is in cpus.h.
-#include "cpus.h"
+// The contract is in placement.h.
+#include "threads/placement.h"
 
 #if defined(__linux__)
 #include <sched.h>

@@ -1,89 +1,20 @@
-// The contract is in encoder.h.
-#include "encoder.h"
+// The contract is in run_blocks.h.
+#include "blocks/run_blocks.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <stdexcept>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include "parallel.h"
-#include "products.h"
-#include "query_chunks.h"
+#include "blocks/attention_tasks.h"
+#include "blocks/workspace.h"
+#include "kernels.h"
+#include "threads/product_tasks.h"
+#include "threads/team.h"
 
 namespace pyroberta {
 
-Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::size_t intermediate,
-             std::size_t num_heads, Activation f, float epsilon, bool cross, const float* memory,
-             std::size_t words)
-    : kernels(k),
-      hidden(hidden_size),
-      intermediate_size(intermediate),
-      heads(num_heads),
-      activation(f),
-      eps(epsilon),
-      has_cross(cross) {
-  std::vector<std::pair<Linear*, std::pair<std::size_t, std::size_t>>> linears = {
-      {&query_key_value, {3 * hidden, hidden}},
-      {&attention_output, {hidden, hidden}},
-      {&this->intermediate, {intermediate_size, hidden}},
-      {&output, {hidden, intermediate_size}}};
-  std::vector<LayerNorm*> norms = {&attention_norm, &output_norm};
-  if (has_cross) {
-    linears.push_back({&cross_query, {hidden, hidden}});
-    linears.push_back({&cross_key_value, {2 * hidden, hidden}});
-    linears.push_back({&cross_output, {hidden, hidden}});
-    norms.push_back(&cross_norm);
-  }
-  // Sizes rounded to a cache line, so that every packed weight starts on one.
-  const auto layout = [&](float* base) {
-    std::size_t at = 0;
-    const auto take = [&](std::size_t size) {
-      float* p = base == nullptr ? nullptr : base + at;
-      // What rounding adds goes into packed files too: not what the heap held.
-      if (base != nullptr && memory == nullptr) std::fill(p + size, p + round_up(size, 16), 0.0f);
-      at += round_up(size, 16);
-      return p;
-    };
-    for (const auto& [linear, shape] : linears) {
-      linear->n = shape.first;
-      linear->k = shape.second;
-      linear->type = type_of_build(kernels, type);
-      linear->packed = take(packed_size(kernels, linear->type, linear->n, linear->k));
-    }
-    for (const auto& [linear, shape] : linears) linear->bias = take(linear->n);
-    for (LayerNorm* norm : norms) {
-      norm->gamma = take(hidden);
-      norm->beta = take(hidden);
-    }
-    return at;
-  };
-  words_ = layout(nullptr);
-  if (memory == nullptr) {
-    weights_ = Buffer(words_);
-  } else if (words != words_) {
-    throw std::invalid_argument("memory must be " + std::to_string(words_ * sizeof(float)) +
-                                " bytes, not " + std::to_string(words * sizeof(float)));
-  }
-  memory_ = memory == nullptr ? weights_.data() : const_cast<float*>(memory);
-  layout(memory_);
-}
-
 namespace {
-
-// The memory of one run, cut out of one workspace. An operand's part is empty where all that is
-// multiplied with it is float32.
-struct Workspace {
-  float* wide;       // [tokens, max(3 hidden, intermediate)]: qkv, then y, then the intermediate
-  float* narrow;     // [tokens, hidden]: the heads' results, then the output before its norm
-  float* x_operand;  // of x
-  float* narrow_operand;  // of the heads' results
-  float* wide_operand;    // of the intermediate
-  float* scratch;         // scratch_size floats for each thread
-  std::size_t scratch_size;
-};
 
 class Run {
  public:
@@ -181,17 +112,13 @@ class Run {
       const ProductTasks::Task task = tasks[index];
       LinearArgs args = all.of_rows(task.row, task.rows);
       if (as_operand) {
-        args.y = scratch(thread);
+        args.y = work_.scratch(thread);
         args.operand = work_.wide_operand + task.row * y_words;
         args.operand_type = reader->type;
       }
       kernels.linear(args, task.first, task.last);
     });
     if (reader != nullptr && !as_operand) convert(kernels, *reader, y, work_.wide_operand);
-  }
-
-  float* scratch(int thread) const {
-    return work_.scratch + static_cast<std::size_t>(thread) * work_.scratch_size;
   }
 
   // The new tokens' keys and values go to their slots.
@@ -241,7 +168,7 @@ class Run {
       args.head_size = head_size;
       args.visible = causal ? chunk.keys - chunk.tokens + chunk.first + 1 : chunk.keys;
       args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_size)));
-      args.scratch = scratch(thread);
+      args.scratch = work_.scratch(thread);
       args.type = b.attention_output.type;
       for (std::size_t head = first; head < last; ++head) {
         args.q = work_.wide + query * q_stride + head * head_size;
@@ -338,48 +265,17 @@ void run_blocks(const Block* const* blocks, std::size_t count, const RaggedBatch
   std::vector<QueryChunk> cross_chunks;
   if (options.cross != nullptr) cross_chunks = query_chunks(batch, b.heads, of_encoder);
 
-  Workspace work;
-  // Two threads wait for each other seven times a block, some 4 us by the 0.3 to 0.6 of each: below
-  // half a million multiply-adds a block (2 to 3 us on one core) one thread is not slower. (Read
-  // once: the scratch below is for this many.)
+  // Threads wait for each other seven times a block: below half a million multiply-adds a block one
+  // thread is not slower than two. (Read once: the workspace is for this many.)
   const std::size_t products = tokens * b.hidden * (4 * b.hidden + 2 * b.intermediate_size);
   const int threads = products < 500'000 ? 1 : num_threads();
-  const std::size_t wide = round_up(tokens * std::max(3 * b.hidden, b.intermediate_size), 16);
-  const std::size_t narrow = round_up(tokens * b.hidden, 16);
-  // The most words that any of the blocks needs for each operand.
-  std::size_t x_words = 0, narrow_words = 0, wide_words = 0;
-  const auto words = [&](const Linear& linear) {
-    if (linear.type == ComputeType::float32) return std::size_t{0};
-    return round_up(tokens * b.kernels.operand_words(linear.type, linear.k), 16);
-  };
+  const Workspace work(blocks, count, tokens, threads, workspaces);
+  Team team(threads);
+  Run run(team, batch, options, chunks, cross_chunks, work, x);
+  run.begin(b);
   for (std::size_t i = 0; i < count; ++i) {
-    const Block& block = *blocks[i];
-    x_words = std::max({x_words, words(block.query_key_value), words(block.intermediate),
-                        words(block.cross_query)});
-    narrow_words =
-        std::max({narrow_words, words(block.attention_output), words(block.cross_output)});
-    wide_words = std::max(wide_words, words(block.output));
+    run.block(*blocks[i], i, i + 1 < count ? blocks[i + 1] : nullptr);
   }
-  const std::size_t for_operands = wide_words == 0 ? 0 : rows_of_task(tokens) * kInt8Group;
-  work.scratch_size =
-      round_up(std::max(attention_scratch(b.hidden / b.heads, b.kernels.panel), for_operands), 16);
-  Buffer buffer = workspaces.take(wide + narrow + x_words + narrow_words + wide_words +
-                                  work.scratch_size * static_cast<std::size_t>(threads));
-  work.wide = buffer.data();
-  work.narrow = work.wide + wide;
-  work.x_operand = work.narrow + narrow;
-  work.narrow_operand = work.x_operand + x_words;
-  work.wide_operand = work.narrow_operand + narrow_words;
-  work.scratch = work.wide_operand + wide_words;
-  {
-    Team team(threads);
-    Run run(team, batch, options, chunks, cross_chunks, work, x);
-    run.begin(*blocks[0]);
-    for (std::size_t i = 0; i < count; ++i) {
-      run.block(*blocks[i], i, i + 1 < count ? blocks[i + 1] : nullptr);
-    }
-  }
-  workspaces.give_back(std::move(buffer));
 }
 
 }  // namespace pyroberta

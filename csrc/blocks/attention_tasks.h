@@ -5,8 +5,9 @@
 #include <cstddef>
 #include <vector>
 
-#include "encoder.h"
-#include "parallel.h"
+#include "blocks/ragged_batch.h"
+#include "kernels.h"
+#include "threads/team.h"
 
 namespace pyroberta {
 

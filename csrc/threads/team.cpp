@@ -1,5 +1,5 @@
-// The contract is in parallel.h.
-#include "parallel.h"
+// The contract is in team.h.
+#include "threads/team.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -10,10 +10,11 @@
 #include <bit>
 #include <cstdint>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 
-#include "cpus.h"
+#include "threads/placement.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -29,31 +30,6 @@ inline void pause() {
   _mm_pause();
 #elif defined(__aarch64__)
   asm volatile("yield");
-#endif
-}
-
-// Takes subnormals as zero in this thread (arithmetic on them costs over 100 cycles an
-// instruction); gives what the control register was.
-unsigned long long flush_subnormals() {
-#if defined(__SSE2__)
-  const unsigned saved = _mm_getcsr();
-  _mm_setcsr(saved | 0x8040u);
-  return saved;
-#elif defined(__aarch64__)
-  unsigned long long saved;
-  asm volatile("mrs %0, fpcr" : "=r"(saved));
-  asm volatile("msr fpcr, %0" ::"r"(saved | (1ull << 24)));
-  return saved;
-#else
-  return 0;
-#endif
-}
-
-void restore_environment([[maybe_unused]] unsigned long long saved) {
-#if defined(__SSE2__)
-  _mm_setcsr(static_cast<unsigned>(saved));
-#elif defined(__aarch64__)
-  asm volatile("msr fpcr, %0" ::"r"(saved));
 #endif
 }
 
@@ -136,9 +112,8 @@ bool run_task(Slot& slot, std::uint64_t team, int thread, int shares) {
 }
 
 // Moves a helper that has just woken off the other members' CPUs. Left to itself the system may
-// keep it on the caller's for tens of milliseconds while another one is idle: of turns of six calls
-// with pauses in between, 10 to 12 of 60 took up to twice as long, and 0 to 6 do with this (a model
-// of six blocks at 1x16 and 1x128).
+// keep it on the caller's for many calls while another one is idle, and such a call takes up to
+// twice as long.
 void keep_apart(Slot& slot, int thread, int members) {
   std::array<int, Shares::kMost> taken{};
   for (int i = 0; i < members; ++i) {
@@ -184,7 +159,7 @@ bool help(Slot& slot) {
 }
 
 void be_a_helper() {
-  flush_subnormals();
+  const SubnormalsAsZero subnormals_as_zero;
   int spins = 0;
   for (;;) {
     const unsigned begun = teams_begun.load(std::memory_order_acquire);
@@ -258,7 +233,6 @@ void set_num_threads(int n) { threads_wanted.store(std::max(1, n)); }
 int num_threads() { return threads_wanted.load(); }
 
 Team::Team(int threads) {
-  saved_environment_ = flush_subnormals();
   if (threads <= 1) return;
   size_ = 1 + std::min(threads - 1, ensure_helpers(threads - 1));
   if (size_ > 1) slot_ = take_slot();
@@ -287,7 +261,6 @@ Team::~Team() {
     slot.signal.notify_all();
     taken_slots.fetch_and(~(std::uint64_t{1} << slot_), std::memory_order_acq_rel);
   }
-  restore_environment(saved_environment_);
 }
 
 void Team::run_phase(const Shares& tasks, Call call, const void* context) {

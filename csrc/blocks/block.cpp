@@ -1,0 +1,70 @@
+// The contract is in block.h.
+#include "blocks/block.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "packing.h"
+
+namespace pyroberta {
+
+Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::size_t intermediate,
+             std::size_t num_heads, Activation f, float epsilon, bool cross, const float* memory,
+             std::size_t words)
+    : kernels(k),
+      hidden(hidden_size),
+      intermediate_size(intermediate),
+      heads(num_heads),
+      activation(f),
+      eps(epsilon),
+      has_cross(cross) {
+  std::vector<std::pair<Linear*, std::pair<std::size_t, std::size_t>>> linears = {
+      {&query_key_value, {3 * hidden, hidden}},
+      {&attention_output, {hidden, hidden}},
+      {&this->intermediate, {intermediate_size, hidden}},
+      {&output, {hidden, intermediate_size}}};
+  std::vector<LayerNorm*> norms = {&attention_norm, &output_norm};
+  if (has_cross) {
+    linears.push_back({&cross_query, {hidden, hidden}});
+    linears.push_back({&cross_key_value, {2 * hidden, hidden}});
+    linears.push_back({&cross_output, {hidden, hidden}});
+    norms.push_back(&cross_norm);
+  }
+  // Sizes rounded to a cache line, so that every packed weight starts on one.
+  const auto layout = [&](float* base) {
+    std::size_t at = 0;
+    const auto take = [&](std::size_t size) {
+      float* p = base == nullptr ? nullptr : base + at;
+      // What rounding adds goes into packed files too: not what the heap held.
+      if (base != nullptr && memory == nullptr) std::fill(p + size, p + round_up(size, 16), 0.0f);
+      at += round_up(size, 16);
+      return p;
+    };
+    for (const auto& [linear, shape] : linears) {
+      linear->n = shape.first;
+      linear->k = shape.second;
+      linear->type = type_of_build(kernels, type);
+      linear->packed = take(packed_size(kernels, linear->type, linear->n, linear->k));
+    }
+    for (const auto& [linear, shape] : linears) linear->bias = take(linear->n);
+    for (LayerNorm* norm : norms) {
+      norm->gamma = take(hidden);
+      norm->beta = take(hidden);
+    }
+    return at;
+  };
+  words_ = layout(nullptr);
+  if (memory == nullptr) {
+    weights_ = Buffer(words_);
+  } else if (words != words_) {
+    throw std::invalid_argument("memory must be " + std::to_string(words_ * sizeof(float)) +
+                                " bytes, not " + std::to_string(words * sizeof(float)));
+  }
+  memory_ = memory == nullptr ? weights_.data() : const_cast<float*>(memory);
+  layout(memory_);
+}
+
+}  // namespace pyroberta

@@ -1,0 +1,54 @@
+// One transformer block: its sizes, and where its weights stand.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels.h"
+#include "memory.h"
+
+namespace pyroberta {
+
+// A linear layer's weight in `pack`'s layout, and its bias.
+struct Linear {
+  ComputeType type = ComputeType::float32;
+  std::size_t n = 0, k = 0;
+  float* packed = nullptr;  // not to be written where the block does not own its memory
+  float* bias = nullptr;    // [n]
+};
+
+struct LayerNorm {
+  float* gamma = nullptr;  // [hidden]
+  float* beta = nullptr;   // [hidden]
+};
+
+// The weights of one block, all in one stretch of memory: its own, or one that outlives it.
+class Block {
+ public:
+  // memory: what another block's memory() held, `words` floats of it aligned to 64 bytes and never
+  // written; or null for memory of its own, to be filled. Throws std::invalid_argument where a
+  // block of these sizes has not `words`.
+  Block(const Kernels& kernels, ComputeType type, std::size_t hidden, std::size_t intermediate_size,
+        std::size_t heads, Activation activation, float eps, bool has_cross,
+        const float* memory = nullptr, std::size_t words = 0);
+  const float* memory() const { return memory_; }
+  std::size_t words() const { return words_; }
+  bool owns_memory() const { return weights_.size() != 0; }
+
+  const Kernels& kernels;
+  const std::size_t hidden, intermediate_size, heads;
+  const Activation activation;
+  const float eps;
+  const bool has_cross;    // it has the cross attention of a decoder
+  Linear query_key_value;  // [3 hidden, hidden]: the three weights one below the other
+  Linear attention_output, intermediate, output;
+  LayerNorm attention_norm, output_norm;
+  Linear cross_query, cross_key_value, cross_output;  // key_value: [2 hidden, hidden]
+  LayerNorm cross_norm;
+
+ private:
+  Buffer weights_;
+  float* memory_ = nullptr;
+  std::size_t words_ = 0;
+};
+
+}  // namespace pyroberta
