@@ -1,4 +1,4 @@
-"""Fixtures for every test: which builds of the kernels to run, and seeded numbers."""
+"""Fixtures for every test: the builds of the kernels, seeded numbers, threads."""
 
 from __future__ import annotations
 
@@ -9,21 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import BUILDS_HERE, runs_here
 
 import pyroberta
 from pyroberta import kernels as door
-
-ISAS = ["scalar", "avx2", "avx512", "avx512_bf16", "amx"]
 
 
 def must_test() -> list[str]:
     """The builds that PYROBERTA_MUST_TEST says this machine is to cover."""
     return os.environ.get("PYROBERTA_MUST_TEST", "").split()
-
-
-def runs_here(isa: str) -> bool:
-    """Whether this binary has the build and this CPU can run it."""
-    return door.has_core() and door.core().find_kernels(isa) is not None
 
 
 def pytest_sessionstart() -> None:
@@ -42,11 +36,12 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.chdir(before)
 
 
-@pytest.fixture(params=ISAS)
+@pytest.fixture(params=BUILDS_HERE)
 def kernels(request: pytest.FixtureRequest) -> Any:
-    """Each build of the kernels that is in this binary, one test run for each."""
-    if not runs_here(request.param):
-        pytest.skip(f"this CPU or this binary cannot run {request.param}")
+    """Each build of the kernels that runs here, one test run for each.
+
+    ``kernels/test_builds.py`` skips by name for those that do not.
+    """
     return door.core().find_kernels(request.param)
 
 

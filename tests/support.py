@@ -1,4 +1,6 @@
-"""What several test files need: tiny checkpoints, written without the package's own writer."""
+"""What several test files need: tiny checkpoints, written without the package's own writer, and
+the builds of the kernels.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,18 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from builds import ISAS
 
 import pyroberta
+from pyroberta import kernels
 
 CLASSES: dict[str, Any] = {
     cls.architecture: cls
@@ -162,6 +169,31 @@ def main_output(output: Any) -> np.ndarray:
     if hasattr(output, "start_logits"):
         return np.stack([output.start_logits, output.end_logits], axis=-1)
     return output.logits if hasattr(output, "logits") else output.last_hidden_state
+
+
+def runs_here(isa: str) -> bool:
+    """Whether this binary has the build and this CPU can run it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without the extension the skips say so
+        return kernels.has_core() and kernels.core().find_kernels(isa) is not None
+
+
+# For parametrize: the builds that run here, or one that skips.
+BUILDS_HERE = [isa for isa in ISAS if runs_here(isa)] or [
+    pytest.param("none", marks=pytest.mark.skip(reason="the compiled extension is missing"))
+]
+
+
+@contextmanager
+def on_build(isa: str) -> Iterator[None]:
+    """Models loaded meanwhile run on this build."""
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYROBERTA_ISA", isa)
+            chosen_isa.cache_clear()
+            yield
+    finally:
+        chosen_isa.cache_clear()
 
 
 def run_python(code: str, *, timeout: float = 60, **environment: str) -> Any:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from pyroberta import _core, reference
+from pyroberta import reference
 from pyroberta.compute_types import COMPUTE_TYPES
+
+_core = pytest.importorskip("pyroberta._core")
 
 TINY = float(np.finfo(np.float32).tiny)
 # Queries around the register tile, keys around the block of 128, head sizes around vectors.

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from conftest import ISAS, runs_here
+from builds import ISAS
 from kernels.test_linear import LINEAR, exact, index, inputs
+from support import runs_here
 
-from pyroberta import _core
 from pyroberta.activations import ACTIVATIONS
 from pyroberta.compute_types import COMPUTE_TYPES
+
+_core = pytest.importorskip("pyroberta._core")
 
 
 def builds_here():
@@ -40,6 +42,18 @@ def test_all_builds_agree(rng):
     results = [k.linear(x, _core.Packed(k, weight), bias, gelu) for k in builds]
     for other in results[1:]:
         np.testing.assert_allclose(other, results[0], atol=2e-4)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_the_build_runs_here(isa):
+    if not runs_here(isa):
+        pytest.skip(f"{isa} is not in this binary, or this CPU cannot run it")
+    assert _core.find_kernels(isa).isa == isa
+
+
+def test_the_builds_are_those_of_the_list_in_its_order():
+    built = _core.built_isas()
+    assert built == [isa for isa in reversed(ISAS) if isa in built]
 
 
 def test_the_scalar_build_runs_everywhere():

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import pyroberta
-from pyroberta import _core, reference
+from pyroberta import reference
 from pyroberta.activations import ACTIVATIONS
 from pyroberta.compute_types import COMPUTE_TYPES, INT8_GROUP, rounded, rounded_weight
+
+_core = pytest.importorskip("pyroberta._core")
 
 U = 2.0**-24
 RUN = 128  # kRun of kernels.h

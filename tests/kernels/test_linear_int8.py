@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from kernels.test_linear import LINEAR, check, index, inputs
 
-from pyroberta import _core
 from pyroberta.compute_types import (
     INT8_GROUP,
     SIGNS,
@@ -12,6 +11,8 @@ from pyroberta.compute_types import (
     quantise_rows,
     rotation_width,
 )
+
+_core = pytest.importorskip("pyroberta._core")
 
 K = 4096
 CODES = {

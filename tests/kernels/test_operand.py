@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from pyroberta import _core
 from pyroberta.activations import ACTIVATIONS
 from pyroberta.compute_types import COMPUTE_TYPES, INT8_GROUP, quantise_rows, round_bfloat16
+
+_core = pytest.importorskip("pyroberta._core")
 
 INT8 = COMPUTE_TYPES.index("int8")
 TINY = float(np.finfo(np.float32).tiny)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from pyroberta import _core, reference
+from pyroberta import reference
 from pyroberta.compute_types import COMPUTE_TYPES, INT8_GROUP, quantise_columns, round_bfloat16
+
+_core = pytest.importorskip("pyroberta._core")
 
 BFLOAT16X3, BFLOAT16, INT8 = (COMPUTE_TYPES.index(t) for t in COMPUTE_TYPES[1:])
 

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from pyroberta import _core, reference
+from pyroberta import reference
 from pyroberta.activations import ACTIVATIONS
 from pyroberta.compute_types import COMPUTE_TYPES
 from pyroberta.run_options import RunOptions
+
+_core = pytest.importorskip("pyroberta._core")
 
 HIDDEN, WIDE, HEADS = 36, 100, 4  # head size 9, no width a multiple of 8
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from kernels.test_run_blocks import HEADS, HIDDEN, WIDE, ragged, run
 
-from pyroberta import _core, reference
+from pyroberta import reference
 from pyroberta.activations import ACTIVATIONS
 from pyroberta.compute_types import COMPUTE_TYPES
 from pyroberta.run_options import CrossAttention, KeyValueCache, RunOptions
+
+_core = pytest.importorskip("pyroberta._core")
 
 SLOTS = 140
 

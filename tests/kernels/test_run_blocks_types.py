@@ -9,9 +9,11 @@ from kernels import test_run_blocks_cache as decoder
 from kernels.test_linear import splits
 from kernels.test_run_blocks import make, ragged, run
 
-from pyroberta import _core, reference
+from pyroberta import reference
 from pyroberta.compute_types import COMPUTE_TYPES
 from pyroberta.run_options import CrossAttention, KeyValueCache, RunOptions
+
+_core = pytest.importorskip("pyroberta._core")
 
 ROUNDED = COMPUTE_TYPES[1:]
 # Columns turned one by one, and by 16, 32 and 64; more than a group (768) in `wide`.

@@ -19,6 +19,7 @@ from support import (
     draw_tensors,
     main_output,
     make_folder,
+    on_build,
     write_folder,
 )
 
@@ -172,11 +173,11 @@ def test_each_build_rounds_what_the_reference_rounds(isa, turned_folder, compute
 
 
 @pytest.mark.parametrize("compute_type", ROUNDED)
-def test_builds_agree_with_each_other(turned_folder, monkeypatch, compute_type):
+def test_builds_agree_with_each_other(turned_folder, compute_type):
     found = []
     for isa in door.available_isas():
-        monkeypatch.setenv("PYROBERTA_ISA", isa)
-        model = CLASSES["base"].from_pretrained(turned_folder, compute_type=compute_type)
+        with on_build(isa):
+            model = CLASSES["base"].from_pretrained(turned_folder, compute_type=compute_type)
         found.append(hidden(model, 1))
     for one, other in itertools.combinations(found, 2):
         if compute_type == "bfloat16x3":

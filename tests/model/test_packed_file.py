@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from model.packing import LM, bits, needs_core, pack
 from safetensors import safe_open
-from support import TINY, draw_tensors, make_folder, run_python, write_folder
+from support import TINY, draw_tensors, make_folder, on_build, run_python, write_folder
 
 import pyroberta
 from pyroberta import kernels
@@ -109,25 +109,25 @@ def test_the_bytes_of_a_layout_version_do_not_change(compute_type, isa, tmp_path
 
 
 @pytest.mark.parametrize("compute_type", COMPUTE_TYPES)
-def test_one_file_serves_every_build_of_its_family_and_no_other(
-    compute_type, tmp_path, monkeypatch
-):
+def test_one_file_serves_every_build_of_its_family_and_no_other(compute_type, tmp_path):
     folder = stable_folder(tmp_path / "a")
     files: dict[str, tuple[Path, bytes]] = {}
     for isa in kernels.available_isas():
-        monkeypatch.setenv("PYROBERTA_ISA", isa)
-        out = pack(folder, tmp_path / isa, compute_type=compute_type)
-        family = PackedSource(out).family
-        data = (out / PACKED_FILE).read_bytes()
-        assert files.setdefault(family, (out, data))[1] == data
-        plain = pyroberta.from_pretrained(folder, compute_type=compute_type)
-        for other, (path, _) in files.items():
-            if other == family:
-                assert bits(pyroberta.from_pretrained(path)) == bits(plain)
-                continue
-            message = f"must be packed for {family}, the layout of .*, not for {other}: pack the"
-            with pytest.raises(pyroberta.CheckpointError, match=message):
-                pyroberta.from_pretrained(path)
+        with on_build(isa):
+            out = pack(folder, tmp_path / isa, compute_type=compute_type)
+            family = PackedSource(out).family
+            data = (out / PACKED_FILE).read_bytes()
+            assert files.setdefault(family, (out, data))[1] == data
+            plain = pyroberta.from_pretrained(folder, compute_type=compute_type)
+            for other, (path, _) in files.items():
+                if other == family:
+                    assert bits(pyroberta.from_pretrained(path)) == bits(plain)
+                    continue
+                message = (
+                    f"must be packed for {family}, the layout of .*, not for {other}: pack the"
+                )
+                with pytest.raises(pyroberta.CheckpointError, match=message):
+                    pyroberta.from_pretrained(path)
     assert len(files) > 1 or len(kernels.available_isas()) == 1
 
 

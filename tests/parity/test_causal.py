@@ -17,6 +17,7 @@ pytest.importorskip("transformers", reason="the parity suite compares with trans
 
 from parity.cases import ACTIVATION_NAMES
 from parity.peer import FAMILIES, randomise, torch, transformers
+from support import on_build
 
 import pyroberta
 from pyroberta import kernels as door
@@ -191,8 +192,7 @@ def test_every_output_agrees_with_transformers(case, tmp_path):
     assert worst(call_ours(model, case), exact) < 1e-9
     numpy = worst(call_ours(pyroberta.from_pretrained(tmp_path, backend="reference"), case), exact)
     for isa in door.available_isas() if door.has_core() else []:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(door, "chosen_isa", lambda isa=isa: isa)
+        with on_build(isa):
             native = pyroberta.from_pretrained(tmp_path)
         error = worst(call_ours(native, case), exact)
         assert error <= 5 * max(worst(single, exact), numpy) + 1e-6, isa

@@ -26,6 +26,7 @@ from parity.peer import (
     scale_heads,
     worst,
 )
+from support import on_build
 
 import pyroberta
 from pyroberta import kernels as door
@@ -52,8 +53,7 @@ def isas() -> list[str]:
 
 def load(path: Any, isa: str) -> Any:
     """The checkpoint on the kernels of one build."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(door, "chosen_isa", lambda: isa)
+    with on_build(isa):
         return pyroberta.from_pretrained(path)
 
 

@@ -1,0 +1,66 @@
+"""The builds of the kernels, as csrc/isa/builds.inc lists them.
+
+``python3 tests/builds.py --cpu`` prints those whose instructions this CPU has, by what the system
+says of it and without asking the extension, whose answer is then held to it.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+LIST = Path(__file__).parents[1] / "csrc/isa/builds.inc"
+
+
+@dataclass(frozen=True)
+class Build:
+    """One row of the list, with what the builds that it implies have.
+
+    Attributes:
+        name: what ``find_kernels`` takes.
+        processor: ``"x86_64"``, ``"aarch64"`` or ``"any"``.
+        flags: the compiler's.
+        features: the CPU's, as /proc/cpuinfo names them but without underscores.
+    """
+
+    name: str
+    processor: str
+    flags: tuple[str, ...]
+    features: tuple[str, ...]
+
+
+def read_builds(text: str) -> list[Build]:
+    """The rows of the list, slowest first: a build comes after the one that it implies."""
+    row = re.compile(r'^BUILD\((\w+), (\w+), (\w+), "([^"]*)",\n(.*)\)$', re.MULTILINE)
+    builds = {"baseline": Build("baseline", "any", (), ())}
+    for name, processor, implied, flags, features in reversed(row.findall(text)):
+        base = builds[implied]
+        own = [word.replace("_", "") for word in re.findall(r"(?:HAS|ASK)\((\w+)\)", features)]
+        builds[name] = Build(name, processor, (*base.flags, *flags.split()), (*base.features, *own))
+    return list(builds.values())[1:]
+
+
+BUILDS = read_builds(LIST.read_text())
+ISAS = [build.name for build in BUILDS]
+
+
+def builds_of_cpu() -> list[str]:
+    """The builds that this CPU has the instructions of, slowest first."""
+    machine = platform.machine().lower()
+    processor = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    file = Path("/proc/cpuinfo")
+    has = set(file.read_text().replace("_", "").split()) if file.is_file() else set()
+    return [
+        build.name
+        for build in BUILDS
+        if build.processor in ("any", processor) and has.issuperset(build.features)
+    ]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--cpu"]:
+        sys.exit(f"usage: python3 {sys.argv[0]} --cpu")
+    print(*builds_of_cpu())
