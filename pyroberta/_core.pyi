@@ -103,12 +103,14 @@ def run_blocks(
     blocks: list[Block],
     x: _Floats,
     offsets: _Ints,
-    head_mask: _Floats | None,
-    causal: bool,
-    want_attentions: bool,
     workspaces: Workspaces,
+    *,
+    head_mask: _Floats | None = None,
+    causal: bool = False,
+    want_attentions: bool = False,
     cache: tuple[list[_Floats], list[_Floats], _Ints] | None = None,
     cross: tuple[list[_Floats], _Ints, _Ints, _Floats | None] | None = None,
+    out: _Floats | None = None,
 ) -> tuple[_Floats, _Floats | None, _Floats | None]: ...
 def built_isas() -> list[str]: ...
 def find_kernels(isa: str) -> Kernels | None: ...

@@ -187,13 +187,9 @@ BUILDS_HERE = [isa for isa in ISAS if runs_here(isa)] or [
 @contextmanager
 def on_build(isa: str) -> Iterator[None]:
     """Models loaded meanwhile run on this build."""
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PYROBERTA_ISA", isa)
-            chosen_isa.cache_clear()
-            yield
-    finally:
-        chosen_isa.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYROBERTA_ISA", isa)
+        yield
 
 
 def run_python(code: str, *, timeout: float = 60, **environment: str) -> Any:

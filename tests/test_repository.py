@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import operator
 import re
 import shutil
 import subprocess
@@ -52,12 +53,14 @@ def test_the_contract_lists_kernels():
     assert {"linear", "attention", "layer_norm"} <= set(contract_names())
 
 
+STUB = ast.parse((ROOT / "pyroberta/_core.pyi").read_text())
+
+
 @needs_core
 def test_the_stub_names_what_the_extension_has():
     core = kernels.core()
-    stub = ast.parse((ROOT / "pyroberta/_core.pyi").read_text())
     typed: dict[str, set[str]] = {}
-    for node in stub.body:
+    for node in STUB.body:
         if isinstance(node, ast.ClassDef):
             typed[node.name] = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
         elif isinstance(node, ast.FunctionDef):
@@ -69,6 +72,47 @@ def test_the_stub_names_what_the_extension_has():
         if inspect.isclass(getattr(core, name)):
             public = {m for m in vars(getattr(core, name)) if not m.startswith("_")}
             assert members - {"__init__"} == public, name
+
+
+def arguments(function: ast.FunctionDef) -> list[tuple[str, str, str | None]]:
+    """Each argument's kind, name and default; without a default None."""
+    args = function.args
+    assert not args.posonlyargs
+    assert args.vararg is args.kwarg is None
+    none = [None] * (len(args.args) - len(args.defaults))
+    pairs = [
+        *(("any", a, d) for a, d in zip(args.args, [*none, *args.defaults], strict=True)),
+        *(("keyword", a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)),
+    ]
+    return [(kind, a.arg, None if d is None else ast.unparse(d)) for kind, a, d in pairs]
+
+
+def documented(doc: str) -> list[ast.FunctionDef]:
+    """The signatures that pybind11 writes into ``__doc__``, one for each overload."""
+    signatures = re.findall(r"^(?:\d+\. )?(\w+\(.*\) -> .*)$", doc, re.MULTILINE)
+    return [ast.parse(f"def {signature}: ...").body[0] for signature in signatures]
+
+
+def stub_functions() -> dict[str, list[ast.FunctionDef]]:
+    """The stub's functions and methods, a list of overloads each."""
+    found: dict[str, list[ast.FunctionDef]] = {}
+    for node in STUB.body:
+        inside = [(f"{node.name}.", n) for n in node.body] if isinstance(node, ast.ClassDef) else []
+        for prefix, function in [*inside, ("", node)]:
+            if isinstance(function, ast.FunctionDef):
+                found.setdefault(prefix + function.name, []).append(function)
+    return found
+
+
+@needs_core
+@pytest.mark.parametrize("name", stub_functions())
+def test_the_stub_has_the_arguments_that_the_extension_has(name):
+    stub = stub_functions()[name]
+    own = operator.attrgetter(name)(kernels.core())
+    if isinstance(own, property):
+        assert [ast.unparse(d) for d in stub[0].decorator_list] == ["property"]
+        return
+    assert [arguments(f) for f in stub] == [arguments(f) for f in documented(own.__doc__)]
 
 
 @needs_core

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -76,12 +77,17 @@ inline ComputeType compute_type_at(int index) {
 
 using ByteArray = py::array_t<std::uint8_t, py::array::c_style>;
 
-// The floats of a packed weight in memory that somebody else keeps.
-inline const float* aligned_words(const ByteArray& memory) {
+// The floats of a packed weight in memory that somebody else made; it lives as long as they are
+// pointed to.
+inline std::shared_ptr<const float> aligned_words(const ByteArray& memory) {
   if (reinterpret_cast<std::uintptr_t>(memory.data()) % 64 != 0) {
     throw py::value_error("memory must be aligned to 64 bytes");
   }
-  return reinterpret_cast<const float*>(memory.data());
+  const auto let_go = [owner = py::object(memory)](const float*) mutable {
+    const py::gil_scoped_acquire locked;
+    owner = py::object();
+  };
+  return {reinterpret_cast<const float*>(memory.data()), let_go};
 }
 
 // A read-only view of `words` floats that `owner` keeps.
@@ -98,6 +104,7 @@ inline const float* data_or_null(const std::optional<FloatArray>& a) {
 
 // Each file's classes and functions.
 void bind_kernels(py::module_& m);
-void bind_blocks(py::module_& m);
+void bind_block(py::module_& m);
+void bind_run_blocks(py::module_& m);
 
 }  // namespace pyroberta

@@ -2,6 +2,8 @@
 //
 // Each binding does four things in this order: check, allocate, release the GIL, call.
 #include <cstring>
+#include <memory>
+#include <optional>
 
 #include "bindings/arrays.h"
 #include "memory.h"
@@ -11,7 +13,8 @@
 namespace pyroberta {
 namespace {
 
-// A weight laid out for one build of the kernels: packed here, or where somebody else keeps it.
+// A weight [n, k] laid out for one build of the kernels: packed here, or in memory that another
+// one's memory() gave, uint8[bytes].
 class Packed {
  public:
   Packed(const Kernels& kernels, const FloatArray& weight, int compute_type)
@@ -20,7 +23,6 @@ class Packed {
     n = weight.shape(0);
     k = weight.shape(1);
     buffer_ = Buffer(words());
-    data_ = buffer_.data();
     py::gil_scoped_release unlocked;
     pack(kernels, type, weight.data(), size(n), size(k), buffer_.data());
   }
@@ -32,7 +34,7 @@ class Packed {
         kernels_(kernels) {
     if (n < 0 || k < 0) throw py::value_error("n and k must be at least 0");
     require_shape("memory", memory, {static_cast<py::ssize_t>(words() * sizeof(float))});
-    data_ = aligned_words(memory);
+    shared_ = aligned_words(memory);
   }
 
   std::size_t words() const { return packed_size(kernels_, type, size(n), size(k)); }
@@ -42,20 +44,21 @@ class Packed {
     const std::size_t words = kernels_.panel_words(type, size(k));
     FloatArray copy(
         Shape{(n + panel - 1) / panel, static_cast<py::ssize_t>(words / kernels_.panel), panel});
-    std::memcpy(copy.mutable_data(), data_, size(copy.nbytes()));
+    std::memcpy(copy.mutable_data(), data(), size(copy.nbytes()));
     return copy;
   }
 
-  const float* data() const { return data_; }
+  const float* data() const { return shared_ == nullptr ? buffer_.data() : shared_.get(); }
   const ComputeType type;
   py::ssize_t n, k;
 
  private:
   const Kernels& kernels_;
-  Buffer buffer_;
-  const float* data_;
+  Buffer buffer_;                        // its own memory, or
+  std::shared_ptr<const float> shared_;  // that of somebody else
 };
 
+// x [rows, k] -> [rows, operand_words(type, k)].
 FloatArray to_operand_(const Kernels& kernels, int compute_type, const FloatArray& x) {
   const ComputeType type = type_of_build(kernels, compute_type_at(compute_type));
   require_shape("x", x, {-1, -1});
@@ -67,6 +70,7 @@ FloatArray to_operand_(const Kernels& kernels, int compute_type, const FloatArra
   return operand;
 }
 
+// x [rows, k], the weight [n, k], bias [n] -> [rows, n].
 FloatArray linear_(const Kernels& kernels, const FloatArray& x, const Packed& weight,
                    const std::optional<FloatArray>& bias, int activation) {
   require_shape("x", x, {-1, weight.k});
@@ -82,7 +86,7 @@ FloatArray linear_(const Kernels& kernels, const FloatArray& x, const Packed& we
   return y;
 }
 
-// `linear` with its result as an operand, on the calling thread.
+// The same with its result as an operand [rows, operand_words(type, n)], on the calling thread.
 FloatArray linear_operand_(const Kernels& kernels, const FloatArray& x, const Packed& weight,
                            const std::optional<FloatArray>& bias, int activation) {
   const ComputeType type = weight.type;
@@ -114,6 +118,7 @@ FloatArray linear_operand_(const Kernels& kernels, const FloatArray& x, const Pa
   return operand;
 }
 
+// x [rows, k], weight [n, k], bias [n] -> [rows, n].
 FloatArray linear_rows_(const Kernels& kernels, const FloatArray& x, const FloatArray& weight,
                         const std::optional<FloatArray>& bias) {
   require_shape("weight", weight, {-1, -1});
@@ -137,6 +142,7 @@ FloatArray linear_rows_(const Kernels& kernels, const FloatArray& x, const Float
   return y;
 }
 
+// x [rows, cols] -> [rows, cols].
 FloatArray activate_(const Kernels& kernels, int activation, const FloatArray& x) {
   require_shape("x", x, {-1, -1});
   const Activation f = activation_at(activation);
@@ -148,6 +154,7 @@ FloatArray activate_(const Kernels& kernels, int activation, const FloatArray& x
   return y;
 }
 
+// x, residual [rows, cols], gamma, beta [cols] -> [rows, cols].
 FloatArray layer_norm_(const Kernels& kernels, const FloatArray& x,
                        const std::optional<FloatArray>& residual, const FloatArray& gamma,
                        const FloatArray& beta, float eps) {
@@ -164,6 +171,7 @@ FloatArray layer_norm_(const Kernels& kernels, const FloatArray& x,
   return y;
 }
 
+// Tables [their rows, cols], ids, types, positions [rows], gamma, beta [cols] -> [rows, cols].
 FloatArray embeddings_(const Kernels& kernels, const FloatArray& word, const FloatArray& type,
                        const FloatArray& position, const IntArray& ids, const IntArray& types,
                        const IntArray& positions, const FloatArray& gamma, const FloatArray& beta,
@@ -188,7 +196,8 @@ FloatArray embeddings_(const Kernels& kernels, const FloatArray& word, const Flo
   return y;
 }
 
-// One head's attention, or (v null) its weights.
+// q [queries, head_size], k, v [keys, head_size] -> one head's attention [queries, head_size], or
+// (v null) its weights [queries, keys].
 FloatArray attention_(const Kernels& kernels, const FloatArray& q, const FloatArray& k,
                       const FloatArray* v, std::size_t visible, float scale, float head_weight,
                       ComputeType type) {
@@ -228,8 +237,10 @@ FloatArray attention_(const Kernels& kernels, const FloatArray& q, const FloatAr
 }  // namespace
 
 void bind_kernels(py::module_& m) {
-  py::class_<Kernels>(m, "Kernels")
-      .def_readonly("isa", &Kernels::isa)
+  // Both before the signatures that name them.
+  py::class_<Kernels> kernels(m, "Kernels");
+  py::class_<Packed> packed(m, "Packed");
+  kernels.def_readonly("isa", &Kernels::isa)
       .def_readonly("panel", &Kernels::panel)
       .def_readonly("has_bfloat16x3", &Kernels::has_bfloat16x3)
       .def("to_operand", &to_operand_, "compute_type"_a, "x"_a.noconvert())
@@ -262,11 +273,11 @@ void bind_kernels(py::module_& m) {
           },
           "q"_a.noconvert(), "k"_a.noconvert(), "visible"_a, "scale"_a, "head_weight"_a);
 
-  py::class_<Packed>(m, "Packed")
+  packed
       .def(py::init<const Kernels&, const FloatArray&, int>(), "kernels"_a, "weight"_a.noconvert(),
            "compute_type"_a = 0)
       .def(py::init<const Kernels&, const ByteArray&, py::ssize_t, py::ssize_t, int>(), "kernels"_a,
-           "memory"_a.noconvert(), "n"_a, "k"_a, "compute_type"_a, py::keep_alive<1, 3>())
+           "memory"_a.noconvert(), "n"_a, "k"_a, "compute_type"_a)
       .def("memory",
            [](const py::object& self) {
              const Packed& packed = self.cast<const Packed&>();

@@ -35,7 +35,8 @@ PYBIND11_MODULE(_core, m) {
   m.attr("attention_queries") = kAttentionQueries;
 
   bind_kernels(m);
-  bind_blocks(m);
+  bind_block(m);
+  bind_run_blocks(m);
   m.def("built_isas", &built_isas);
   m.def("find_kernels", &find_kernels, "isa"_a, py::return_value_policy::reference);
   m.def("set_num_threads", &set_num_threads, "n"_a);

@@ -12,15 +12,16 @@
 namespace pyroberta {
 
 Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::size_t intermediate,
-             std::size_t num_heads, Activation f, float epsilon, bool cross, const float* memory,
-             std::size_t words)
+             std::size_t num_heads, Activation f, float epsilon, bool cross,
+             std::shared_ptr<const float> memory, std::size_t words)
     : kernels(k),
       hidden(hidden_size),
       intermediate_size(intermediate),
       heads(num_heads),
       activation(f),
       eps(epsilon),
-      has_cross(cross) {
+      has_cross(cross),
+      shared_(std::move(memory)) {
   std::vector<std::pair<Linear*, std::pair<std::size_t, std::size_t>>> linears = {
       {&query_key_value, {3 * hidden, hidden}},
       {&attention_output, {hidden, hidden}},
@@ -39,7 +40,7 @@ Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::s
     const auto take = [&](std::size_t size) {
       float* p = base == nullptr ? nullptr : base + at;
       // What rounding adds goes into packed files too: not what the heap held.
-      if (base != nullptr && memory == nullptr) std::fill(p + size, p + round_up(size, 16), 0.0f);
+      if (base != nullptr && shared_ == nullptr) std::fill(p + size, p + round_up(size, 16), 0.0f);
       at += round_up(size, 16);
       return p;
     };
@@ -57,13 +58,13 @@ Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::s
     return at;
   };
   words_ = layout(nullptr);
-  if (memory == nullptr) {
+  if (shared_ == nullptr) {
     weights_ = Buffer(words_);
   } else if (words != words_) {
     throw std::invalid_argument("memory must be " + std::to_string(words_ * sizeof(float)) +
                                 " bytes, not " + std::to_string(words * sizeof(float)));
   }
-  memory_ = memory == nullptr ? weights_.data() : const_cast<float*>(memory);
+  memory_ = shared_ == nullptr ? weights_.data() : const_cast<float*>(shared_.get());
   layout(memory_);
 }
 

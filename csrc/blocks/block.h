@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 #include "kernels.h"
 #include "memory.h"
@@ -21,15 +22,15 @@ struct LayerNorm {
   float* beta = nullptr;   // [hidden]
 };
 
-// The weights of one block, all in one stretch of memory: its own, or one that outlives it.
+// The weights of one block, all in one stretch of memory.
 class Block {
  public:
-  // memory: what another block's memory() held, `words` floats of it aligned to 64 bytes and never
-  // written; or null for memory of its own, to be filled. Throws std::invalid_argument where a
-  // block of these sizes has not `words`.
+  // memory: what another block's memory() held, `words` floats of it aligned to 64 bytes, which
+  // this one never writes; or null for memory of its own, to be filled. Throws
+  // std::invalid_argument where a block of these sizes has not `words`.
   Block(const Kernels& kernels, ComputeType type, std::size_t hidden, std::size_t intermediate_size,
         std::size_t heads, Activation activation, float eps, bool has_cross,
-        const float* memory = nullptr, std::size_t words = 0);
+        std::shared_ptr<const float> memory = nullptr, std::size_t words = 0);
   const float* memory() const { return memory_; }
   std::size_t words() const { return words_; }
   bool owns_memory() const { return weights_.size() != 0; }
@@ -46,7 +47,8 @@ class Block {
   LayerNorm cross_norm;
 
  private:
-  Buffer weights_;
+  Buffer weights_;                       // its own memory, or
+  std::shared_ptr<const float> shared_;  // that of somebody else
   float* memory_ = nullptr;
   std::size_t words_ = 0;
 };

@@ -15,6 +15,7 @@ import numpy as np
 from ..checks import check_count
 from ..compute_types import COMPUTE_TYPES
 from ..errors import ConfigError
+from ..version import __version__
 from .threads import default_num_threads
 
 
@@ -44,7 +45,7 @@ def has_core() -> bool:
 
 
 def core() -> ModuleType:
-    """The compiled extension."""
+    """The compiled extension; once it is here, ``import _core`` has the types of its stub."""
     module = _load_core()
     if module is None:
         raise ImportError("pyroberta must have been built with its compiled extension")
@@ -53,8 +54,10 @@ def core() -> ModuleType:
 
 def available_isas() -> list[str]:
     """The builds of the kernels that this CPU can run, fastest first."""
-    module = core()
-    return [isa for isa in module.built_isas() if module.find_kernels(isa) is not None]
+    core()
+    from .. import _core
+
+    return [isa for isa in _core.built_isas() if _core.find_kernels(isa) is not None]
 
 
 def chosen_isa() -> str:
@@ -89,12 +92,18 @@ def set_num_threads(n: int) -> None:
     """
     n = check_count("n", n, 1)
     if has_core():
-        core().set_num_threads(n)
+        from .. import _core
+
+        _core.set_num_threads(n)
 
 
 def get_num_threads() -> int:
     """The number of threads of a native call; see ``default_num_threads`` for the first value."""
-    return int(core().get_num_threads()) if has_core() else 1
+    if not has_core():
+        return 1
+    from .. import _core
+
+    return _core.get_num_threads()
 
 
 def show_config() -> None:
@@ -107,8 +116,6 @@ def show_config() -> None:
         ...
     """
     import safetensors
-
-    from ..version import __version__
 
     lines = {"pyroberta": __version__}
     if has_core():

@@ -15,7 +15,7 @@ from ..config import RobertaConfig
 from ..errors import CheckpointError, InputError
 from ..run_options import RunOptions
 from .contract import HeadLinear, RunResult
-from .extension import chosen_isa, core
+from .extension import chosen_isa
 
 
 class NativeKernels:
@@ -27,15 +27,21 @@ class NativeKernels:
     def __init__(self, compute_type: str) -> None:
         self.compute_type = compute_type
         self.dtype = np.dtype(np.float32)
-        self._core = core()
-        self._kernels = self._core.find_kernels(chosen_isa())
+        isa = chosen_isa()
+        # By the import statement and not by core(): so it is typed by its stub.
+        from .. import _core
+
+        kernels = _core.find_kernels(isa)
+        assert kernels is not None  # chosen_isa names one that runs here
+        self._kernels = kernels
+        self._make_block, self._make_packed = _core.Block, _core.Packed
+        self._run_blocks, self._workspaces = _core.run_blocks, _core.Workspaces()
         self._type = COMPUTE_TYPES.index(compute_type)
-        self._workspaces = self._core.Workspaces()
 
     def block(self, config: RobertaConfig, tensors: BlockTensors, cross: bool) -> Any:
         packed = tensors.packed()
         try:
-            block = self._core.Block(
+            block = self._make_block(
                 self._kernels,
                 config.hidden_size,
                 config.intermediate_size,
@@ -82,26 +88,24 @@ class NativeKernels:
         if options.dropout is not None:
             raise InputError("training must run on the reference kernels")
         cache, cross = options.cache, options.cross
-        result: RunResult = self._core.run_blocks(
+        cache_arrays = cross_arrays = None
+        if cache is not None:
+            cache_arrays = list(cache.keys), list(cache.values), cache.lengths
+        if cross is not None:
+            mask = _float32_mask(cross.head_mask)
+            cross_arrays = list(cross.key_values), cross.offsets, cross.rows, mask
+        return self._run_blocks(
             list(blocks),
             x,
             offsets,
-            _float32_mask(options.head_mask),
-            options.causal,
-            options.want_attentions,
             self._workspaces,
-            None if cache is None else (list(cache.keys), list(cache.values), cache.lengths),
-            None
-            if cross is None
-            else (
-                list(cross.key_values),
-                cross.offsets,
-                cross.rows,
-                _float32_mask(cross.head_mask),
-            ),
-            out,
+            head_mask=_float32_mask(options.head_mask),
+            causal=options.causal,
+            want_attentions=options.want_attentions,
+            cache=cache_arrays,
+            cross=cross_arrays,
+            out=out,
         )
-        return result
 
     def embeddings(
         self,
@@ -117,33 +121,30 @@ class NativeKernels:
     ) -> Array:
         words, ids = _float32_rows(word, ids)
         places, positions = _float32_rows(position, positions)
-        y: Array = self._kernels.embeddings(
+        return self._kernels.embeddings(
             words, type, places, ids, types, positions, gamma, beta, eps
         )
-        return y
 
     def linear_rows(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        y: Array = self._kernels.linear_rows(x, weight, bias)
-        return y
+        return self._kernels.linear_rows(x, weight, bias)
 
     def head_linear(self, weight: Table, bias: Array, packed: Array | None) -> HeadLinear:
-        compute_type = head_type(self.compute_type)
+        compute_type, (rows, columns) = head_type(self.compute_type), weight.shape
         if compute_type == "float32":
             return HeadLinear(lambda x: self.linear_rows(x, weight.array(), bias))
         index = COMPUTE_TYPES.index(compute_type)
         if packed is None:
-            matrix = self._core.Packed(self._kernels, weight.rows(slice(None)), index)
+            matrix = self._make_packed(self._kernels, weight.rows(slice(None)), index)
         else:
             try:
-                matrix = self._core.Packed(self._kernels, packed, *weight.shape, index)
+                matrix = self._make_packed(self._kernels, packed, rows, columns, index)
             except ValueError as error:
                 raise CheckpointError(
-                    f"the packed language-model head must be {list(weight.shape)}: {error}"
+                    f"the packed language-model head must be {[rows, columns]}: {error}"
                 ) from None
 
         def call(x: Array) -> Array:
-            y: Array = self._kernels.linear(x, matrix, bias, 0)
-            return y
+            return self._kernels.linear(x, matrix, bias, 0)
 
         return HeadLinear(call, matrix.memory())
 
@@ -152,12 +153,10 @@ class NativeKernels:
         return layout_family(self._kernels, self.compute_type)
 
     def activate(self, activation: str, x: Array) -> Array:
-        y: Array = self._kernels.activate(activation_index(activation), x)
-        return y
+        return self._kernels.activate(activation_index(activation), x)
 
     def layer_norm(self, x: Array, gamma: Array, beta: Array, eps: float) -> Array:
-        y: Array = self._kernels.layer_norm(x, None, gamma, beta, eps)
-        return y
+        return self._kernels.layer_norm(x, None, gamma, beta, eps)
 
 
 def layout_family(build: Any, compute_type: str) -> str:

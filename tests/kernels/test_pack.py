@@ -1,5 +1,7 @@
 """pack: the layout drawn in kernels.h, for each build's panel."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -151,8 +153,7 @@ def test_a_layer_read_from_files_is_the_one_read_before(kernels, rng, tmp_path, 
             block.read_linear("intermediate", places, bias)
         else:
             block.set_linear("intermediate", weight, bias)
-        args = (np.array([0, 4]), None, False, False, _core.Workspaces())
-        results.append(_core.run_blocks([block], x, *args)[0])
+        results.append(_core.run_blocks([block], x, np.array([0, 4]), _core.Workspaces())[0])
     np.testing.assert_array_equal(*results)
 
 
@@ -167,3 +168,20 @@ def test_a_file_that_ends_early_or_is_missing_is_an_os_error(kernels, tmp_path):
         block.read_linear("intermediate", [(str(tmp_path / "none"), 0, 16)], bias)
     with pytest.raises(ValueError, match="places must have 16 rows, not 15"):
         block.read_linear("intermediate", [(str(file), 0, 15)], bias)
+
+
+def test_memory_that_is_given_lives_as_long_as_what_reads_it(kernels, rng):
+    weight = rng.normal(size=(9, 8)).astype(np.float32)
+    packed, block = _core.Packed(kernels, weight), _core.Block(kernels, 8, 16, 2, 0, 1e-5)
+    for owner, read in (
+        (packed, lambda given: _core.Packed(kernels, given, 9, 8, 0)),
+        (block, lambda given: _core.Block(kernels, 8, 16, 2, 0, 1e-5, memory=given)),
+    ):
+        memory = owner.memory()
+        given = weakref.ref(memory)
+        reader = read(memory)
+        del memory
+        assert given() is not None
+        np.testing.assert_array_equal(reader.memory(), given())
+        del reader
+        assert given() is None

@@ -46,7 +46,15 @@ def ragged(rng, lengths, hidden=HIDDEN):
 
 
 def run(blocks, x, offsets, mask=None, causal=False, attentions=False):
-    return _core.run_blocks(blocks, x, offsets, mask, causal, attentions, _core.Workspaces())
+    return _core.run_blocks(
+        blocks,
+        x,
+        offsets,
+        _core.Workspaces(),
+        head_mask=mask,
+        causal=causal,
+        want_attentions=attentions,
+    )
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -108,16 +116,15 @@ def test_the_input_is_left_as_it_was(kernels, rng):
 def test_the_result_goes_where_it_is_told(kernels, rng):
     native, exact = make(rng, kernels)
     x, offsets = ragged(rng, [4, 0, 9])
-    options = (None, False, False, _core.Workspaces(), None, None)
-    for call, block, values, end in (
-        (_core.run_blocks, native, x, options),
-        (reference.run_blocks, exact, x.astype(np.float64), (RunOptions(),)),
+    for call, block, values, rest in (
+        (_core.run_blocks, native, x, (offsets, _core.Workspaces())),
+        (reference.run_blocks, exact, x.astype(np.float64), (offsets, RunOptions())),
     ):
-        want = call([block] * 2, values, offsets, *end)[0]
+        want = call([block] * 2, values, *rest)[0]
         # An array apart, part of a larger one, and x itself.
         large = np.full((len(x) + 2, HIDDEN), 7, values.dtype)
         for out in (np.empty_like(values), large[1:-1], values):
-            got = call([block] * 2, values, offsets, *end, out)[0]
+            got = call([block] * 2, values, *rest, out=out)[0]
             assert np.shares_memory(got, out)
             np.testing.assert_array_equal(got, want)
             np.testing.assert_array_equal(out, want)
@@ -127,16 +134,16 @@ def test_the_result_goes_where_it_is_told(kernels, rng):
 def test_a_place_that_cannot_take_the_result_is_refused(kernels, rng):
     native, _ = make(rng, kernels)
     x, offsets = ragged(rng, [4])
-    rest = (offsets, None, False, False, _core.Workspaces(), None, None)
+    rest = (offsets, _core.Workspaces())
     with pytest.raises(ValueError, match=r"out must be float32\[4, 36\], not float32\[3, 36\]"):
-        _core.run_blocks([native], x, *rest, np.empty((3, HIDDEN), np.float32))
+        _core.run_blocks([native], x, *rest, out=np.empty((3, HIDDEN), np.float32))
     fixed = np.empty_like(x)
     fixed.flags.writeable = False
     with pytest.raises(ValueError, match="out must be writable"):
-        _core.run_blocks([native], x, *rest, fixed)
+        _core.run_blocks([native], x, *rest, out=fixed)
     for other in (np.empty(x.shape), np.empty((4, 2 * HIDDEN), np.float32)[:, ::2]):
         with pytest.raises(TypeError):
-            _core.run_blocks([native], x, *rest, other)
+            _core.run_blocks([native], x, *rest, out=other)
 
 
 @pytest.mark.parametrize("causal", [False, True])

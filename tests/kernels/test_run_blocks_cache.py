@@ -49,7 +49,14 @@ def empty_cache(rows, dtype=np.float32):
 
 def run_native(block, x, offsets, cache=None, cross=None, attentions=False):
     return _core.run_blocks(
-        [block], x, offsets, None, True, attentions, _core.Workspaces(), cache, cross
+        [block],
+        x,
+        offsets,
+        _core.Workspaces(),
+        causal=True,
+        want_attentions=attentions,
+        cache=cache,
+        cross=cross,
     )
 
 
