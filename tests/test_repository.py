@@ -13,13 +13,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from support import needs_core
 
 import pyroberta
 from pyroberta import activations, kernels, reference
 
 ROOT = Path(__file__).parents[1]
-
-needs_core = pytest.mark.skipif(not kernels.has_core(), reason="the compiled extension is missing")
 
 
 def contract_names() -> list[str]:
@@ -159,6 +158,7 @@ def python_blocks() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
 
 
+@needs_core
 @pytest.mark.parametrize("block", range(len(python_blocks())))
 def test_the_python_of_the_readme_runs(block, tmp_path):
     pytest.importorskip("tokenizers")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from generation.tiny import CONFIG, FLOAT64, VOCAB, make_prompt, up_to_end
 from safetensors.numpy import load_file, save_file
+from support import needs_core
 
 import pyroberta
 from pyroberta import (
@@ -19,7 +20,6 @@ from pyroberta import (
     RobertaEncoderDecoder,
     RobertaForCausalLM,
     RobertaModel,
-    kernels,
 )
 
 EOS = [2, 4, 9, 17]
@@ -218,7 +218,7 @@ def test_tied_sides_share_what_one_of_them_lacks(tmp_path):
         )
 
 
-@pytest.mark.skipif(not kernels.has_core(), reason="the compiled extension is missing")
+@needs_core
 def test_float32_kernels_agree_with_the_float64_reference(tmp_path, model):
     native = RobertaEncoderDecoder.from_pretrained(tmp_path / "both")
     ids, mask = make_prompt([4, 6, 1], side="right")

@@ -13,8 +13,9 @@ from generation.tiny import (
     make_prompt,
     up_to_end,
 )
+from support import needs_core
 
-from pyroberta import InputError, RobertaForCausalLM, kernels
+from pyroberta import InputError, RobertaForCausalLM
 
 STRATEGIES = [
     {"strategy": "greedy"},
@@ -319,7 +320,7 @@ def test_pads_without_a_mask_are_told_of_as_of_the_caller():
     assert [warning.filename for warning in caught] == [__file__]
 
 
-@pytest.mark.skipif(not kernels.has_core(), reason="the compiled extension is missing")
+@needs_core
 @pytest.mark.parametrize("seed", range(10))
 def test_float32_differs_from_the_float64_reference_at_near_ties_alone(seed):
     reference, native = make_model(seed), make_model(seed, native=True)
@@ -335,7 +336,7 @@ def test_float32_differs_from_the_float64_reference_at_near_ties_alone(seed):
             assert best[1] - best[0] < 1e-4
 
 
-@pytest.mark.skipif(not kernels.has_core(), reason="the compiled extension is missing")
+@needs_core
 @pytest.mark.parametrize("options", STRATEGIES, ids=lambda o: o["strategy"])
 def test_native_generation_runs_with_cross_attention(options):
     model = make_model(1, native=True, use_cross_attention=True)

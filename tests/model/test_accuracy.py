@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from support import FLOAT64, TINY, draw_tensors, make_folder, write_folder
+from support import FLOAT64, TINY, draw_tensors, make_folder, needs_core, write_folder
 
 import pyroberta
 from pyroberta import CheckpointError, ConfigError, InputError
@@ -94,6 +94,7 @@ def check(found, exact, model, rows):
     assert found.agreement == same.mean()
 
 
+@needs_core
 @pytest.mark.parametrize("batch_tokens", [1, 9, 4096])
 @pytest.mark.parametrize("head", HEADS)
 def test_numbers_are_those_of_each_row_alone(tmp_path, head, batch_tokens):
@@ -115,6 +116,7 @@ def test_numbers_are_those_of_each_row_alone(tmp_path, head, batch_tokens):
     assert good.score is good.score_change is good.vectors is None
 
 
+@needs_core
 @pytest.mark.parametrize("head", HEADS[1:3])
 def test_a_language_model_is_compared_at_the_places_asked_for(tmp_path, head):
     exact, models = open_models(tmp_path, head)
@@ -126,6 +128,7 @@ def test_a_language_model_is_compared_at_the_places_asked_for(tmp_path, head):
     assert measurement.results()[0].decisions == 2 + 0 + 8 + 1 + 1 + 1
 
 
+@needs_core
 @pytest.mark.parametrize("head", HEADS)
 def test_bounds_of_memory_change_no_number(tmp_path, monkeypatch, head):
     exact, models = open_models(tmp_path, head)
@@ -214,6 +217,7 @@ def test_regression_with_several_numbers_has_no_decisions(tmp_path):
     assert measurement.results()[1].agreement is None
 
 
+@needs_core
 @pytest.mark.parametrize("batch_tokens", [8, 4096])
 @pytest.mark.parametrize("head", HEADS[:3])
 def test_vectors_of_rows_and_cosines_of_pairs(tmp_path, head, batch_tokens):
@@ -265,6 +269,7 @@ def test_cosines_of_rows_of_zeros_and_of_what_is_not_finite():
     assert cosines(x, y).tolist() == [1.0, 0.0, 1.0, 0.0, 0.0, -1.0]
 
 
+@needs_core
 def test_a_type_that_overflows_is_infinitely_far(tmp_path):
     head = "for_token_classification"
     tensors = draw_tensors(TINY, head)

@@ -19,6 +19,7 @@ from support import (
     draw_tensors,
     main_output,
     make_folder,
+    needs_core,
     on_build,
     write_folder,
 )
@@ -172,6 +173,7 @@ def test_each_build_rounds_what_the_reference_rounds(isa, turned_folder, compute
     assert share(native, reference) >= 0.8
 
 
+@needs_core
 @pytest.mark.parametrize("compute_type", ROUNDED)
 def test_builds_agree_with_each_other(turned_folder, compute_type):
     found = []

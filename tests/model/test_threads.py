@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import CLASSES, HEADS, batch_for, main_output, make_folder, run_python
+from support import CLASSES, HEADS, batch_for, main_output, make_folder, needs_core, run_python
 
 import pyroberta
 from pyroberta.checkpoint import Table
@@ -46,12 +46,14 @@ def test_an_omp_num_threads_that_says_nothing_is_left_aside(text):
     assert printed(COUNT, OMP_NUM_THREADS=text) == printed(COUNT)
 
 
+@needs_core
 def test_our_own_variable_wins_over_all():
     assert printed(COUNT, PYROBERTA_NUM_THREADS="11", OMP_NUM_THREADS="1") == "11"
     code = "import pyroberta as p; print(p.get_num_threads())"
     assert printed(code, PYROBERTA_NUM_THREADS=" 3 ") == "3"
 
 
+@needs_core
 @pytest.mark.parametrize("text", ["", "0", "-1", "two", "1.5", "1,2", "²"])
 def test_a_bad_value_of_our_own_variable_is_refused_with_it(text):
     result = run_python("import pyroberta; pyroberta.get_num_threads()", PYROBERTA_NUM_THREADS=text)
@@ -62,6 +64,7 @@ def test_a_bad_value_of_our_own_variable_is_refused_with_it(text):
     assert result.stderr.strip().endswith(message)
 
 
+@needs_core
 def test_an_unknown_build_is_refused_with_the_list_of_what_there_is():
     code = (
         "import pyroberta as p; p.RobertaModel.from_config(p.RobertaConfig(num_blocks=1), seed=0)"
@@ -72,6 +75,7 @@ def test_an_unknown_build_is_refused_with_the_list_of_what_there_is():
     assert f"ConfigError: PYROBERTA_ISA must be one of {available}, not 'avx3'" in result.stderr
 
 
+@needs_core
 def test_every_build_that_runs_here_can_be_asked_for_by_name():
     for isa in pyroberta.kernels.available_isas():
         code = "from pyroberta.kernels import chosen_isa as f; print(f())"
@@ -206,6 +210,7 @@ def test_one_model_called_by_8_threads_at_once_gives_the_bits_of_one(
         assert all(pool.map(work, range(8)))
 
 
+@needs_core
 @on_linux
 def test_a_thread_leaves_the_cpus_of_others_and_keeps_its_affinity():
     code = """
@@ -226,6 +231,7 @@ assert os.sched_getaffinity(0) == allowed
     printed(code)
 
 
+@needs_core
 @on_linux
 @pytest.mark.parametrize("cpus", [1, 2, 1000])
 def test_every_thread_keeps_its_affinity_through_calls_and_pauses(cpus):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import CLASSES, FLOAT64, HEADS, batch_for, main_output, make_folder
+from support import CLASSES, FLOAT64, HEADS, batch_for, main_output, make_folder, needs_core
 
 from pyroberta import InputError
 
@@ -80,6 +80,7 @@ class Plain:
         return self.norm(x + y, f"{at}.output.LayerNorm")
 
 
+@needs_core
 @pytest.mark.parametrize("architecture", HEADS)
 def test_all_rates_0_are_inference(architecture, tmp_path):
     path = make_folder(tmp_path, architecture)

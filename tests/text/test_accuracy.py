@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from support import needs_core
 from text.accuracy_cases import LABELS, PAIRS, SCORES, TEXTS, pair_lines, write
 
 import pyroberta
@@ -31,6 +32,7 @@ def open_both(folder, **options):
     return exact, native, Tokenizer.from_pretrained(folder, config=exact.config)
 
 
+@needs_core
 def test_the_numbers_are_those_of_the_two_models():
     exact, native, tokenizer = open_both(SHIPPED)
     report = compare(None, TEXTS, ["float32"], batch_tokens=64)
@@ -252,6 +254,7 @@ def test_where_there_is_one_type_it_is_compared_with_itself(monkeypatch):
     assert [one.compute_type for one in report.types] == ["float32"]
 
 
+@needs_core
 def test_batches_and_windows_change_no_count():
     lines = [{"text": text, "label": "house"} for text in ["A <mask>."] * 30]
     small = compare(None, lines, ["float32"], batch_tokens=1)

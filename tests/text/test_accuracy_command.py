@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from support import needs_core
 from text.accuracy_cases import TEXTS, pair_lines, write
 
 from pyroberta import cli
@@ -127,6 +128,7 @@ def test_labels_stand_in_a_file_of_their_own(run_accuracy, tmp_path, make_model)
     assert (status, json.loads(out)["texts"]) == (0, 2)
 
 
+@needs_core
 def test_stdin_and_jsonl_by_option():
     lines = "\n\n".join(json.dumps({"text": text}) for text in TEXTS)
     done = subprocess.run(

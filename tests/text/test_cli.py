@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+from support import needs_core
 
 import pyroberta
 from pyroberta import cli, pipeline
@@ -132,6 +133,7 @@ def test_embed_writes_an_array(run, tmp_path, vectors):
     assert array.tobytes() == vectors.tobytes()
 
 
+@needs_core
 @pytest.mark.parametrize("output", ["-", "vectors.jsonl"])
 def test_embed_writes_json_lines_that_give_the_float32_back(run, tmp_path, vectors, output):
     file = tmp_path / output if output != "-" else "-"
@@ -163,6 +165,7 @@ def test_embed_of_an_empty_file_has_no_rows(run, tmp_path):
     assert run("embed", file) == (0, "", "")
 
 
+@needs_core
 def test_embed_reads_stdin_as_utf_8_and_drops_a_byte_order_mark(vectors):
     done = subprocess.run(
         [*COMMAND, "embed", "-", "--threads", "1"],
@@ -178,6 +181,7 @@ def test_embed_reads_stdin_as_utf_8_and_drops_a_byte_order_mark(vectors):
     assert got.tobytes() == vectors.tobytes()
 
 
+@needs_core
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT is sent in another way on Windows")
 def test_an_interrupt_ends_with_130_and_no_traceback(tmp_path):
     output = tmp_path / "vectors.jsonl"
@@ -201,6 +205,7 @@ def test_an_interrupt_ends_with_130_and_no_traceback(tmp_path):
     assert output.read_bytes().startswith(b'{"text": "some words"')
 
 
+@needs_core
 @pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error on Windows")
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
     file = texts_file(tmp_path, ["some words"] * 500)

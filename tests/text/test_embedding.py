@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from support import needs_core
 
 from pyroberta import (
     CheckpointError,
@@ -66,6 +67,7 @@ def rows(model, tokenizer, texts):
     return [model([ids]).last_hidden_state[0] for ids in tokenizer.encode(texts)]
 
 
+@needs_core
 def test_features_are_the_hidden_states_of_each_text(model):
     extract = pipeline("feature-extraction", return_tensors=True)
     got = extract(TEXTS)
@@ -104,6 +106,7 @@ def test_any_heads_checkpoint_gives_features(tmp_path):
     assert extract("A boat.").shape == (1, 5, config.hidden_size)
 
 
+@needs_core
 def test_embeddings_are_normalised_means_of_all_tokens(embed, model):
     got = embed(TEXTS)
     assert got.dtype == np.float32
@@ -112,6 +115,7 @@ def test_embeddings_are_normalised_means_of_all_tokens(embed, model):
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), rtol=1e-6, atol=1e-8)
 
 
+@needs_core
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max", "mean_sqrt_len"])
 def test_each_pooling_is_its_formula(model, pooling):
     embed = pipeline("sentence-embedding", pooling=pooling, normalize=False)
@@ -132,6 +136,7 @@ def test_one_text_gives_one_vector(embed):
     assert embed([]).shape == (0, hidden)
 
 
+@needs_core
 @pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
 def test_a_vectors_bits_do_not_depend_on_its_batch(embed, batch_tokens):
     alone = [embed(text).tobytes() for text in TEXTS]

@@ -9,6 +9,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from support import needs_core
 
 from pyroberta import ConfigError, InputError, RobertaConfig, RobertaForMaskedLM, pipeline
 from pyroberta.logits import highest, softmax
@@ -123,6 +124,7 @@ def test_several_masks_give_a_list_each_and_keep_the_other_masks(fill):
     assert all(answer["sequence"].startswith("<s>The<mask> man") for answer in second)
 
 
+@needs_core
 def test_a_list_gives_a_list_in_its_order_whatever_its_length(fill):
     assert fill([]) == []
     assert fill([TEXTS[0]]) == [fill(TEXTS[0])]
@@ -130,6 +132,7 @@ def test_a_list_gives_a_list_in_its_order_whatever_its_length(fill):
     assert fill(tuple(TEXTS)) == fill(TEXTS)
 
 
+@needs_core
 @pytest.mark.parametrize("batch_tokens", [1, 7, 30])
 def test_answers_do_not_depend_on_the_batches(fill, batch_tokens):
     other = pipeline("fill-mask", batch_tokens=batch_tokens)
@@ -206,6 +209,7 @@ def test_a_tokenizer_without_a_mask_is_refused(tmp_path):
         pipeline("fill-mask", tokenizer=tmp_path)
 
 
+@needs_core
 def test_logits_are_computed_at_masks_alone_and_few_at_a_time(tmp_path):
     """A batch of every text's masks would be 150 MB of logits; batches hold 64 MiB."""
     words = 250_002
