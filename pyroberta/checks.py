@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,11 @@ _EXCERPT = 60
 
 def check_count(name: str, value: Any, low: int) -> int:
     """A whole number of at least ``low``. Raises InputError."""
-    try:
+    with contextlib.suppress(TypeError):
         number = operator.index(value)
-    except TypeError:
-        raise InputError(f"{name} must be a whole number, not {value!r}") from None
-    if isinstance(value, bool) or number < low:
-        raise InputError(f"{name} must be a whole number of at least {low}, not {value!r}")
-    return number
+        if not isinstance(value, bool) and number >= low:
+            return number
+    raise InputError(f"{name} must be a whole number of at least {low}, not {value!r}")
 
 
 def check_flag(

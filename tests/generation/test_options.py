@@ -29,7 +29,7 @@ REFUSED = [
     ),
     ({"min_length": 10, "max_length": 9}, "min_length must be at most max_length (9), not 10"),
     ({"max_new_tokens": 0}, "max_new_tokens must be a whole number of at least 1, not 0"),
-    ({"max_new_tokens": 2.5}, "max_new_tokens must be a whole number, not 2.5"),
+    ({"max_new_tokens": 2.5}, "max_new_tokens must be a whole number of at least 1, not 2.5"),
     ({"min_length": -1}, "min_length must be a whole number of at least 0, not -1"),
     (
         {"temperature": 0.7},
@@ -89,7 +89,7 @@ OF_MODEL = [
         "seed must be one number, or one for each of 2 rows, not [1, 2, 3]",
     ),
     ({"strategy": "sampling", "seed": -1}, "seed must be a whole number of at least 0, not -1"),
-    ({"strategy": "sampling", "seed": [1, 0.5]}, "seed must be a whole number, not 0.5"),
+    ({"strategy": "sampling", "seed": [1, 0.5]}, "seed must be a whole .* at least 0, not 0.5"),
     # The prompts have 3 and 6 tokens.
     (
         {"max_length": 6},

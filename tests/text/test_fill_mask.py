@@ -185,7 +185,7 @@ def test_a_mask_beyond_the_length_is_refused(fill):
     [
         (0, "top_k must be a whole number of at least 1, not 0"),
         (True, "top_k must be a whole number of at least 1, not True"),
-        (1.5, "top_k must be a whole number, not 1.5"),
+        (1.5, "top_k must be a whole number of at least 1, not 1.5"),
         (4801, r"top_k must be at most vocab_size \(4800\), not 4801"),
     ],
 )
