@@ -2,6 +2,6 @@
 #define PYROBERTA_ISA amx
 #define PYROBERTA_TILES
 #include "vec/avx512.h"
-#include "vec/tiles.h"
+#include "vec/amx.h"
 
 #include "kernels/table.inl"

@@ -8,7 +8,7 @@
 #ifndef PYROBERTA_ISA
 #define PYROBERTA_ISA amx  // so that an editor that opens this file alone can read it
 #include "vec/avx512.h"
-#include "vec/tiles.h"
+#include "vec/amx.h"
 #endif
 
 #include <cstddef>

@@ -1,9 +1,4 @@
-// float32 vectors of eight lanes, on AVX2 and FMA.
-//
-// Every vec/*.h gives the same names with the same meaning, so that a kernel is written once.
-// `n` in the *_first names is below kLanes; lanes from n on are zero, and memory from p + n on
-// is not touched. `max` and `min` give their second argument where either is NaN. An operation is
-// added to all of these headers or to none.
+// float32 vectors of eight lanes, on AVX2 and FMA. What each name means is in vec/vec.h.
 #pragma once
 
 #define PYROBERTA_ISA avx2
@@ -39,12 +34,10 @@ inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
-inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }  // a * b + c
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 inline Vec abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
-// Whichever of a, which is not negative, and |b| has the larger magnitude: a NaN is larger than an
-// infinity.
 inline Vec max_magnitude(Vec a, Vec b) {
   return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(abs(b))));
 }
@@ -52,15 +45,13 @@ inline Vec copysign(Vec magnitude, Vec sign) {
   const __m256 bit = _mm256_set1_ps(-0.0f);
   return _mm256_or_ps(_mm256_andnot_ps(bit, magnitude), _mm256_and_ps(bit, sign));
 }
-// a < b ? yes : no, lane by lane; `no` where either is NaN.
 inline Vec where_less(Vec a, Vec b, Vec yes, Vec no) {
   return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
 inline Vec round(Vec a) {
   return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-// a * 2^n for whole n in [-252, 254], anything for others. In two factors, since 2^n alone may be
-// out of range.
+// In two factors, since 2^n alone may be out of range.
 inline Vec scale_by_power(Vec a, Vec n) {
   const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
   const __m256i bias = _mm256_set1_epi32(127);
@@ -83,10 +74,6 @@ inline float largest(Vec a) {
   return _mm_cvtss_f32(s);
 }
 
-// A 4-byte word of an operand or a packed weight holds one float, two bfloat16 (the first of them
-// in the lower half) or four bytes. The next names take a vector's bits as such words.
-//
-// The bfloat16 of the lower and of the upper halves, as floats.
 inline Vec even_bfloat16(Vec words) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(words), 16));
 }
@@ -94,7 +81,6 @@ inline Vec odd_bfloat16(Vec words) {
   return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(words),
                                               _mm256_set1_epi32(static_cast<int>(0xffff0000))));
 }
-// The nearest bfloat16, ties to even, as a float. NaN stays NaN.
 inline Vec round_bfloat16(Vec a) {
   const __m256i bits = _mm256_castps_si256(a), one = _mm256_set1_epi32(1);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), one);
@@ -104,43 +90,36 @@ inline Vec round_bfloat16(Vec a) {
   return odd_bfloat16(
       _mm256_blendv_ps(_mm256_castsi256_ps(up), _mm256_castsi256_ps(quiet), is_nan));
 }
-// Words of two bfloat16, of a in the low half and of b.
 inline Vec pair_bfloat16(Vec a, Vec b) {
   const __m256i low = _mm256_srli_epi32(_mm256_castps_si256(round_bfloat16(a)), 16);
   return _mm256_castsi256_ps(_mm256_or_si256(low, _mm256_castps_si256(round_bfloat16(b))));
 }
-// kLanes bfloat16, 2 bytes each, rounded so.
 inline void store_bfloat16(void* p, Vec a) {
   const __m256i upper = _mm256_srli_epi32(_mm256_castps_si256(round_bfloat16(a)), 16);
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packus_epi32(_mm256_castsi256_si128(upper),
                                                               _mm256_extracti128_si256(upper, 1)));
 }
-// kLanes numbers of [-128, 255], rounded to whole ones, ties to even: the lowest byte of each.
 inline void store_bytes(void* p, Vec a) {
   const __m256i low = _mm256_and_si256(_mm256_cvtps_epi32(a), _mm256_set1_epi32(255));
   const __m128i words =
       _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
   _mm_storel_epi64(static_cast<__m128i*>(p), _mm_packus_epi16(words, words));
 }
-// int32 lanes as floats.
+inline Vec add_ints(Vec a, Vec b) {
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
 inline Vec from_ints(Vec ints) { return _mm256_cvtepi32_ps(_mm256_castps_si256(ints)); }
 
-// Whether the instruction set multiplies pairs of bfloat16: acc + a[0] * b[0] + a[1] * b[1]. Where
-// it does not, even_bfloat16, odd_bfloat16 and fma do it.
 constexpr bool kDotsBfloat16 = false;
-inline Vec dot_bfloat16(Vec, Vec, Vec acc) { return acc; }
+template <class V>
+V dot_bfloat16(V, V, V) = delete;
 
-// Whether it multiplies four bytes without saturating: then dot_int8 adds, to int32 lanes, the four
-// products of unsigned a (codes plus 128) and signed b. Where it does not, dot_int8 takes two
-// signed 16-bit numbers in each word: of b those that even_bytes and odd_bytes give of its bytes 0
-// and 2, and 1 and 3; of a those that store_codes stores, in the same order. (vpmaddubsw would
-// saturate at 2 * 255 * 127.)
+// vpmaddubsw, which multiplies bytes, would saturate at 2 * 255 * 127.
 constexpr bool kDotsInt8 = false;
 inline Vec dot_int8(Vec a, Vec b, Vec acc) {
   const __m256i products = _mm256_madd_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b));
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(acc), products));
 }
-// kLanes numbers of [-127, 127], rounded so, as dot_int8 takes them: 1 byte each, or 2.
 inline void store_codes(void* p, Vec a) {
   const __m256i codes = _mm256_cvtps_epi32(a);
   const __m128i words =
@@ -156,16 +135,14 @@ inline Vec odd_bytes(Vec words) {
   return _mm256_castsi256_ps(_mm256_srai_epi16(_mm256_castps_si256(words), 8));
 }
 
-// Lane i with its sign turned where bit i of `minus` is set.
 inline Vec flip_signs(Vec a, unsigned minus) {
   const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
   const __m256i here = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(minus)), bit);
   const __m256i mask = _mm256_cmpeq_epi32(here, bit);
   return _mm256_xor_ps(a, _mm256_and_ps(_mm256_castsi256_ps(mask), _mm256_set1_ps(-0.0f)));
 }
-// The Hadamard matrix (Sylvester's, of 1 and -1) times the lanes: butterflies of stride kLanes / 2,
-// then half that, down to 1.
 inline Vec hadamard(Vec a) {
+  // partner + a where the sign is 1, partner - a where it is -1: the product is exact.
   const __m256 far = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
   const __m256 near = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
   const __m256 next = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1);
@@ -174,7 +151,6 @@ inline Vec hadamard(Vec a) {
   return fma(a, next, _mm256_permute_ps(a, 0xB1));
 }
 
-// out[j * out_stride + i] = in[i * in_stride + j] for a square of kLanes.
 inline void transpose(const float* in, std::size_t in_stride, float* out, std::size_t out_stride) {
   __m256 a[8], b[8];
   for (int i = 0; i < 8; ++i) a[i] = load(in + static_cast<std::size_t>(i) * in_stride);

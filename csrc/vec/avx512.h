@@ -1,5 +1,6 @@
 // float32 vectors of sixteen lanes, on AVX-512 F, BW, DQ and VL, and where the compiler is told
-// that they are there on the dot products of AVX512_BF16 and AVX512_VNNI. Names: see vec/avx2.h.
+// that they are there on the dot products of AVX512_BF16 and AVX512_VNNI. What each name means is
+// in vec/vec.h.
 #pragma once
 
 #ifndef PYROBERTA_ISA
@@ -32,7 +33,7 @@ inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 inline Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
-inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }  // a * b + c
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 inline Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 inline Vec abs(Vec a) { return _mm512_abs_ps(a); }
@@ -105,7 +106,8 @@ inline Vec dot_bfloat16(Vec a, Vec b, Vec acc) {
 }
 #else
 constexpr bool kDotsBfloat16 = false;
-inline Vec dot_bfloat16(Vec, Vec, Vec acc) { return acc; }
+template <class V>
+V dot_bfloat16(V, V, V) = delete;
 #endif
 
 #ifdef __AVX512VNNI__
@@ -127,8 +129,10 @@ inline void store_codes_of_four(void* p, Vec a, Vec b, Vec c, Vec d) {
   const __m512i codes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
   _mm512_storeu_si512(p, _mm512_xor_si512(codes, _mm512_set1_epi8(-128)));
 }
-inline Vec even_bytes(Vec words) { return words; }
-inline Vec odd_bytes(Vec words) { return words; }
+template <class V>
+V even_bytes(V) = delete;
+template <class V>
+V odd_bytes(V) = delete;
 #else
 constexpr bool kDotsInt8 = false;
 inline Vec dot_int8(Vec a, Vec b, Vec acc) {

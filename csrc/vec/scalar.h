@@ -1,4 +1,4 @@
-// float32 vectors of eight lanes in plain C++, for any CPU. Names: see vec/avx2.h.
+// float32 vectors of eight lanes in plain C++, for any CPU. What each name means is in vec/vec.h.
 //
 // Eight lanes, not one: a sum of 768 floats into one float32 loses about eight times what a sum
 // into eight does, and then this build would need an error bound of its own.
@@ -171,13 +171,17 @@ inline void store_bytes(void* p, Vec a) {
   }
   __builtin_memcpy(p, bytes, sizeof bytes);
 }
+inline Vec add_ints(Vec a, Vec b) {
+  return each([&](std::size_t i) { return from_bits(bits_of(a.lane[i]) + bits_of(b.lane[i])); });
+}
 inline Vec from_ints(Vec ints) {
   return each([&](std::size_t i) {
     return static_cast<float>(static_cast<std::int32_t>(bits_of(ints.lane[i])));
   });
 }
 constexpr bool kDotsBfloat16 = false;
-inline Vec dot_bfloat16(Vec, Vec, Vec acc) { return acc; }
+template <class V>
+V dot_bfloat16(V, V, V) = delete;
 
 constexpr bool kDotsInt8 = false;
 inline std::int32_t half(float word, int shift) {

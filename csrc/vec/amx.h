@@ -1,10 +1,28 @@
-// AMX: eight tiles of at most 16 rows of 64 bytes. Included after vec/avx512.h.
+// AMX: eight tiles of at most 16 rows of 64 bytes, beside the vectors of vec/avx512.h.
+//
+//   set_shapes(shapes): the shapes of all tiles, which become zero. Before all others, on each
+//     thread; and release_tiles() after them.
+//   clear_tile<T>(): tile T becomes zero.
+//   load_tile<T>(p, stride): its rows from p, p + stride and so on, in bytes. What its shape leaves
+//     of the tile becomes zero.
+//   store_tile<T>(p, stride): and back. Memory beyond the bytes of its rows is not touched.
+//   dot_tiles_bfloat16<C, A, B>(): C += A B for tiles of words C [r, n], A [r, w] and B [w, n].
+//     To a float32 of C each word of A and of B adds the products of their two bfloat16, in an
+//     order of AMX's own; a subnormal may count as 0.
+//   dot_tiles_int8<C, A, B>(): the same for int32 of C, and the four products of unsigned bytes of
+//     A and signed bytes of B.
+//
+// The words of a row of A are as many as B has rows; B and C have 16 columns.
 //
 // With PYROBERTA_EMULATE_AMX the tiles are arrays and the instructions loops, so that a CPU without
 // AMX can test the kernels that are written over them. Written as assembly, since GCC 12's
 // intrinsics take tile numbers as literals alone, and its _tile_loadconfig says of 8 bytes of the
-// configuration only that they are read.
+// configuration only that they are read. tests/vec holds both to these words.
 #pragma once
+
+#ifndef PYROBERTA_ISA
+#define PYROBERTA_ISA amx
+#endif
 
 #include <cstddef>
 #include <cstdint>
@@ -113,7 +131,6 @@ template <int T>
 inline void store_tile(void* p, std::size_t stride) {
   asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(p), "r"(stride), "i"(T) : "memory");
 }
-// C += A B: float32 sums of pairs of bfloat16, int32 sums of unsigned A times signed B.
 template <int C, int A, int B>
 inline void dot_tiles_bfloat16() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
