@@ -135,12 +135,19 @@ class Vectors:
     def give(
         self, operation: str, *rows: np.ndarray, numbers: Any = (), each: int | None = None
     ) -> np.ndarray:
-        """What an operation gives for each row of vectors: ``[count, lanes]``, or ``each`` floats."""
+        """What an operation gives for each row: ``[count, lanes]``, or ``each`` floats."""
         inputs = [np.ascontiguousarray(a, np.float32) for a in rows]
         out = np.full((len(inputs[0]), each or self.lanes), np.float32(777))
         place = {"out": out, "step": out.strides[0], "count": len(out)}
         assert not self.call(operation, *inputs, numbers=numbers, **place), "memory fault"
         return out
+
+    def lacks(self, operation: str, arguments: int) -> bool:
+        """Whether the build has the operation deleted: then nothing is given."""
+        out = np.full((1, self.lanes), np.float32(777))
+        rows = [np.ones((1, self.lanes), np.float32)] * arguments
+        assert not self.call(operation, *rows, out=out, step=0), "memory fault"
+        return bool(np.all(out == 777))
 
     def stored(self, operation: str, *rows: np.ndarray, size: int) -> np.ndarray:
         """What an operation stores for rows of vectors: bytes ``[count, size]``, with 8 more of

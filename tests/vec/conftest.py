@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-
 from vec.builds import Vectors, builds, compiler, runs_here, vectors_here
+from vec.numbers import reseed
 
 collect_ignore_glob = [] if compiler() else ["test_[!b]*.py"]
 
@@ -19,7 +19,8 @@ def vectors(request: pytest.FixtureRequest) -> Vectors:
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """NumPy may overflow, and take NaN and infinities, as the vectors do."""
+def hard_numbers() -> Iterator[None]:
+    """The same ones in each test; NumPy may overflow, and take NaN, as the vectors do."""
+    reseed()
     with np.errstate(all="ignore"):
         yield

@@ -7,6 +7,12 @@ from typing import Any
 import numpy as np
 
 RNG = np.random.default_rng(20260823)
+_START = RNG.bit_generator.state
+
+
+def reseed() -> None:
+    """Draw the same numbers again, whichever tests ran before."""
+    RNG.bit_generator.state = _START
 
 
 def from_bits(bits: Any) -> np.ndarray:
@@ -14,8 +20,8 @@ def from_bits(bits: Any) -> np.ndarray:
     return np.asarray(bits, np.uint32).view(np.float32)
 
 
-# Each side of every boundary: zeros, subnormals, the smallest and largest normal numbers, infinities,
-# NaN of both signs with bits of their own, halves to round, and the ties of bfloat16.
+# Each side of every boundary: zeros, subnormals, the smallest and largest normal numbers,
+# infinities, NaN of both signs with bits of their own, halves to round, and bfloat16's ties.
 HARD = np.concatenate(
     [
         np.float32([0.0, 0.5, 1.0, 1.5, 2.5, 3.0, 1 / 3, 1e-30, 1e30, 2.0**22 - 0.5, 2.0**24 + 2]),
@@ -61,6 +67,14 @@ def same_bits(got: Any, want: Any, *, any_nan: bool = False) -> np.ndarray:
     got, want = np.asarray(got, np.float32), np.asarray(want, np.float32)
     same = got.view(np.uint32) == want.view(np.uint32)
     return same | (np.isnan(got) & np.isnan(want)) if any_nan else same
+
+
+def assert_bits(got: Any, want: Any, *, any_nan: bool = False) -> None:
+    """All bits are the same, or with any_nan NaN is where it is to be."""
+    got, want = np.broadcast_arrays(np.asarray(got, np.float32), np.asarray(want, np.float32))
+    wrong = np.argwhere(~same_bits(got, want, any_nan=any_nan))
+    shown = [f"{at}: {got[at]!r}, not {want[at]!r}" for at in map(tuple, wrong[:5].tolist())]
+    assert not len(wrong), f"{len(wrong)} of {got.size} differ: {'; '.join(shown)}"
 
 
 def fma_of(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ namespace {
 
 // A call of an operation on each of `count` vectors.
 struct Call {
-  const float* const* in;      // for each of its vectors an array [count, kLanes]
-  char* out;                   // the results, `step` bytes from one to the next
+  const float* const* in;  // for each of its vectors an array [count, kLanes]
+  char* out;               // the results, `step` bytes from one to the next
   std::size_t step;
   const std::size_t* numbers;  // n, or the strides
   std::size_t count;
@@ -72,7 +72,8 @@ void apply(const Call& c, std::size_t i, void (*f)(void*, Vec)) { f(c.floats(i),
 void apply(const Call& c, std::size_t i, void (*f)(void*, Vec, Vec, Vec, Vec)) {
   f(c.floats(i), c.vec(0, i), c.vec(1, i), c.vec(2, i), c.vec(3, i));
 }
-void apply(const Call& c, std::size_t i, void (*f)(const float*, std::size_t, float*, std::size_t)) {
+void apply(const Call& c, std::size_t i,
+           void (*f)(const float*, std::size_t, float*, std::size_t)) {
   f(c.in[0], c.numbers[0], c.floats(i), c.numbers[1]);
 }
 
@@ -133,15 +134,15 @@ void vec_store_codes_of_four(const Call* c) {
 }
 
 // Those that some builds do not have: nothing is given there.
-#define OPERATION_WHERE(name, ...)                                          \
-  void vec_##name(const Call* c) {                                          \
-    const auto call = [&](auto v) {                                         \
-      using V = decltype(v);                                                \
+#define OPERATION_WHERE(name, ...)                                                        \
+  void vec_##name(const Call* c) {                                                        \
+    const auto call = [&](auto v) {                                                       \
+      using V = decltype(v);                                                              \
       if constexpr (requires { static_cast<V (*)(__VA_ARGS__)>(PYROBERTA_ISA::name); }) { \
-        apply_all(c, static_cast<V (*)(__VA_ARGS__)>(PYROBERTA_ISA::name)); \
-      }                                                                     \
-    };                                                                      \
-    call(Vec{});                                                            \
+        apply_all(c, static_cast<V (*)(__VA_ARGS__)>(PYROBERTA_ISA::name));               \
+      }                                                                                   \
+    };                                                                                    \
+    call(Vec{});                                                                          \
   }
 OPERATION_WHERE(dot_bfloat16, V, V, V)
 OPERATION_WHERE(even_bytes, V)
@@ -156,7 +157,8 @@ bool vec_dots_int8() { return kDotsInt8; }
 char* edge_of_memory() {
   static char* edge = [] {
     const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE)), size = 4 * page;
-    void* p = mmap(nullptr, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* p =
+        mmap(nullptr, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return static_cast<char*>(nullptr);
     mprotect(static_cast<char*>(p) + size, page, PROT_NONE);
     return static_cast<char*>(p) + size;

@@ -6,7 +6,6 @@ import ast
 import re
 
 import pytest
-
 from vec.builds import CSRC, HERE, builds, compile_cpp, compiler, runs_here, vectors_of
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="vectors: there is no C++ compiler")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from vec.numbers import RNG, any_bits, from_bits, same_bits
+from vec.numbers import RNG, any_bits, assert_bits, from_bits
 
 CANARY = from_bits(0xA5A5A5A5)
 
@@ -18,7 +17,7 @@ def test_zero(vectors):
 def test_set(vectors):
     a = any_bits(50, 1)
     want = np.repeat(a, vectors.lanes, axis=1)
-    assert np.all(same_bits(vectors.give("set", a, each=vectors.lanes), want))
+    assert_bits(vectors.give("set", a, each=vectors.lanes), want)
 
 
 def test_load(vectors):
@@ -27,13 +26,13 @@ def test_load(vectors):
     for shift in (0, 1, 2, 3, 4, 20):  # no alignment is needed, not even that of a float
         address = vectors.at_edge(np.append(values.view(np.uint8), np.zeros(shift, np.uint8)))
         assert not vectors.call("load", address, out=out, step=0)
-        assert np.all(same_bits(out, values))
+        assert_bits(out, values)
 
 
 def test_store(vectors):
     a = any_bits(20, vectors.lanes)
     size = 4 * vectors.lanes
-    assert np.all(same_bits(vectors.stored("store", a, size=size).view(np.float32), a))
+    assert_bits(vectors.stored("store", a, size=size).view(np.float32), a)
     for shift in (0, 1, 4):
         edge = vectors.at_edge(np.zeros(size + shift, np.uint8))
         assert not vectors.call("store", a[:1].copy(), out=edge, step=0)
@@ -42,15 +41,12 @@ def test_store(vectors):
 def test_load_first(vectors):
     values = any_bits(vectors.lanes)
     for n in range(vectors.lanes):
-        out = np.full(vectors.lanes, CANARY)
-        # What follows p + n faults.
-        assert not vectors.call("load_first", vectors.at_edge(values[:n]), out=out, step=0, numbers=[n])
-        assert np.all(same_bits(out[:n], values[:n]))
-        assert np.all(out[n:].view(np.uint32) == 0)
-        # And where it is readable, it does not come along.
-        assert not vectors.call("load_first", values, out=out, step=0, numbers=[n])
-        assert np.all(same_bits(out[:n], values[:n]))
-        assert np.all(out[n:].view(np.uint32) == 0)
+        # Where what follows p + n faults, and where it could be read.
+        for p in (vectors.at_edge(values[:n]), values):
+            out = np.full(vectors.lanes, CANARY)
+            assert not vectors.call("load_first", p, out=out, step=0, numbers=[n])
+            assert_bits(out[:n], values[:n])
+            assert np.all(out[n:].view(np.uint32) == 0)
 
 
 def test_store_first(vectors):
@@ -61,7 +57,7 @@ def test_store_first(vectors):
         assert not vectors.call("store_first", values, out=here, step=0, numbers=[n])
         want = np.full(3 * vectors.lanes, CANARY)
         want[vectors.lanes : vectors.lanes + n] = values[:n]
-        assert np.all(same_bits(memory, want))
+        assert_bits(memory, want)
         edge = vectors.at_edge(np.zeros(n, np.float32))
         assert not vectors.call("store_first", values, out=edge, step=0, numbers=[n])
 
@@ -70,7 +66,7 @@ def test_keep_first(vectors):
     a = any_bits(50, vectors.lanes)
     for n in range(vectors.lanes):
         want = np.where(np.arange(vectors.lanes) < n, a.view(np.uint32), 0)
-        assert np.all(same_bits(vectors.give("keep_first", a, numbers=[n]), from_bits(want)))
+        assert_bits(vectors.give("keep_first", a, numbers=[n]), from_bits(want))
 
 
 @pytest.mark.parametrize("in_gap", [0, 1, 7])
@@ -85,7 +81,7 @@ def test_transpose(vectors, in_gap, out_gap):
     assert not vectors.call("transpose", vectors.at_edge(given), **call)
     want = np.full((lanes, lanes + out_gap), CANARY)
     want[:, :lanes] = square[:, :lanes].T
-    assert np.all(same_bits(memory, np.concatenate([[CANARY], want.ravel(), [CANARY]])))
+    assert_bits(memory, np.concatenate([[CANARY], want.ravel(), [CANARY]]))
 
 
 def test_memory_faults_are_seen(vectors):
