@@ -24,7 +24,7 @@ INT8_GROUP = 768
 ATTENTION_KEYS = 128
 LOG2_E = np.float32(1.44269504)
 
-# The signs by which int8 turns 128 columns: kSigns in csrc/kernels/operand.inl.
+# The signs by which int8 turns 128 columns: kSigns in csrc/kernels/rotation.inl.
 _SIGN_BITS = np.array([0xA473F03A, 0x8BAD4CA3, 0x4B49E0E7, 0x4B63D1F0], "<u4")
 SIGNS: Array = 1.0 - 2.0 * np.unpackbits(_SIGN_BITS.view(np.uint8), bitorder="little")
 

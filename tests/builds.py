@@ -1,7 +1,8 @@
 """The builds of the kernels, as csrc/isa/builds.inc lists them.
 
 ``python3 tests/builds.py --cpu`` prints those whose instructions this CPU has, by what the system
-says of it and without asking the extension, whose answer is then held to it.
+says of it and without asking the extension, whose answer is then held to it. ``--flags`` prints a
+line for each of this processor's: its name and its compiler flags.
 """
 
 from __future__ import annotations
@@ -47,20 +48,25 @@ BUILDS = read_builds(LIST.read_text())
 ISAS = [build.name for build in BUILDS]
 
 
-def builds_of_cpu() -> list[str]:
-    """The builds that this CPU has the instructions of, slowest first."""
+def builds_of_processor() -> list[Build]:
+    """The builds for processors of this kind, whatever this one can do, slowest first."""
     machine = platform.machine().lower()
     processor = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    return [build for build in BUILDS if build.processor in ("any", processor)]
+
+
+def builds_of_cpu() -> list[str]:
+    """The builds that this CPU has the instructions of, slowest first."""
     file = Path("/proc/cpuinfo")
     has = set(file.read_text().replace("_", "").split()) if file.is_file() else set()
-    return [
-        build.name
-        for build in BUILDS
-        if build.processor in ("any", processor) and has.issuperset(build.features)
-    ]
+    return [build.name for build in builds_of_processor() if has.issuperset(build.features)]
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["--cpu"]:
-        sys.exit(f"usage: python3 {sys.argv[0]} --cpu")
-    print(*builds_of_cpu())
+    if sys.argv[1:] == ["--cpu"]:
+        print(*builds_of_cpu())
+    elif sys.argv[1:] == ["--flags"]:
+        for one in builds_of_processor():
+            print(one.name, *one.flags)
+    else:
+        sys.exit(f"usage: python3 {sys.argv[0]} --cpu | --flags")

@@ -2,13 +2,14 @@
 //
 // The ones that real checkpoints use are written over vectors; the rest go lane by lane through
 // the C library, whose expm1f and log1pf are within an ulp.
-#ifndef PYROBERTA_ISA
-#include "vec/scalar.h"  // so that an editor that opens this file alone can read it
-#endif
+#pragma once
 
 #include <math.h>
+#include <cstddef>
 
 #include "kernels.h"
+#include "kernels/functions.inl"
+#include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {

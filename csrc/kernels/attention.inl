@@ -4,13 +4,16 @@
 // weight of exactly 0. So a query's result has the same bits whether later keys are there and
 // masked, or not there yet: a cache filled step by step gives what one pass gives. (0 times a value
 // that is not finite is NaN: such a value reaches queries that do not see it.)
-#ifndef PYROBERTA_ISA
-#include "vec/scalar.h"  // so that an editor that opens this file alone can read it
-#endif
+#pragma once
 
 #include <cstddef>
 
 #include "kernels.h"
+#include "kernels/activate.inl"
+#include "kernels/attention_operands.inl"
+#include "kernels/functions.inl"
+#include "kernels/tile.inl"
+#include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {

@@ -1,12 +1,15 @@
 // What attention multiplies: queries, keys and values as its products read them, and its scratch.
-#ifndef PYROBERTA_ISA
-#include "vec/scalar.h"  // so that an editor that opens this file alone can read it
-#endif
+#pragma once
 
 #include <cstddef>
 #include <type_traits>
 
 #include "kernels.h"
+#include "kernels/pack.inl"
+#include "kernels/storage.inl"
+#include "kernels/tail.inl"
+#include "kernels/tile.inl"
+#include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {

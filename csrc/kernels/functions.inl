@@ -2,9 +2,11 @@
 //
 // The polynomials are minimax fits of the relative error (Remez), made with 40 digits; the
 // errors quoted are those of the fit, before float32 rounds it.
-#ifndef PYROBERTA_ISA
-#include "vec/scalar.h"  // so that an editor that opens this file alone can read it
-#endif
+#pragma once
+
+#include <cstddef>
+
+#include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {

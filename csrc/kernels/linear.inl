@@ -1,12 +1,17 @@
 // The products: an operand times a packed weight, in the build's own way, and x times a weight as
 // the file has it. The contracts are in kernels.h.
-#ifndef PYROBERTA_ISA
-#include "vec/scalar.h"  // so that an editor that opens this file alone can read it
-#endif
+#pragma once
 
 #include <cstddef>
 
 #include "kernels.h"
+#include "kernels/linear_panels.inl"
+#include "kernels/operand.inl"
+#include "kernels/tile.inl"
+#include "vec/vec.h"
+#ifdef PYROBERTA_TILES
+#include "kernels/linear_amx.inl"
+#endif
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {

@@ -1,13 +1,16 @@
 // The products over register tiles: an operand times some panels of a packed weight. The contract
 // is that of `linear` in kernels.h.
-#ifndef PYROBERTA_ISA
-#include "vec/scalar.h"  // so that an editor that opens this file alone can read it
-#endif
+#pragma once
 
 #include <cstddef>
 #include <type_traits>
 
 #include "kernels.h"
+#include "kernels/activate.inl"
+#include "kernels/storage.inl"
+#include "kernels/tail.inl"
+#include "kernels/tile.inl"
+#include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {

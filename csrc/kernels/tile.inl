@@ -2,13 +2,11 @@
 //
 // One vector of the weight serves all rows of the tile. Rows stay row-major: with kTileRows of them
 // it is the panel that streams.
-#ifndef PYROBERTA_ISA
-#include "vec/scalar.h"  // so that an editor that opens this file alone can read it
-#endif
+#pragma once
 
 #include <cstddef>
 
-#include "kernels.h"
+#include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {

@@ -128,7 +128,7 @@ def test_types_groups_and_signs_are_those_of_the_kernels():
     group = re.search(r"kInt8Group = (\d+);", header)
     assert group
     assert int(group[1]) == INT8_GROUP
-    words = re.search(r"kSigns\[4\] = \{(.*?)\}", (CSRC / "kernels/operand.inl").read_text())
+    words = re.search(r"kSigns\[4\] = \{(.*?)\}", (CSRC / "kernels/rotation.inl").read_text())
     assert words
     bits = [int(word, 16) >> bit & 1 for word in words[1].split(",") for bit in range(32)]
     assert [1 - 2 * bit for bit in bits] == SIGNS.tolist()

@@ -5,15 +5,17 @@
 // CPUs whose AMX unit runs slowly (a busy neighbour, it seems) that took a prototype's block from
 // 0.5 to 0.9 Tflop/s: the unit wants some 20 cycles from one instruction to the next, and does not
 // overlap loads.
-#ifndef PYROBERTA_ISA
-#define PYROBERTA_ISA amx  // so that an editor that opens this file alone can read it
-#include "vec/avx512.h"
-#include "vec/amx.h"
-#endif
+#pragma once
 
 #include <cstddef>
 
 #include "kernels.h"
+#include "kernels/activate.inl"
+#include "kernels/linear_panels.inl"
+#include "kernels/storage.inl"
+#include "kernels/tile.inl"
+#include "vec/amx.h"
+#include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {
