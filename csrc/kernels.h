@@ -2,7 +2,7 @@
 //
 // Each kernel is written once (csrc/kernels/*.inl) and compiled once for each instruction set
 // (csrc/isa/*.cpp). A `Kernels` is one such build: a table of function pointers. A kernel runs on
-// the thread that calls it; encoder.cpp and products.cpp share work among threads.
+// the thread that calls it; blocks/ and threads/ share work among threads.
 //
 // These hold for every kernel, and are not repeated below:
 //   - [rows, cols] is a row-major float32 array with no gaps; [rows, cols; stride] has `stride`
@@ -137,32 +137,19 @@ struct AttentionArgs {
   float head_weight;    // the head mask's entry: multiplies the result
   float* y;             // [queries, head_size; y_stride]
   std::size_t y_stride;
-  float* scratch;  // attention_scratch(head_size, panel) floats, any content
+  float* scratch;                           // attention_scratch(head_size) floats, any content
   ComputeType type = ComputeType::float32;  // of attention; its weights are float32 in all
   // Whether the next call is for the head in the following columns of the same rows, which this one
   // then fetches; and whether the one before has done so.
   bool fetch_next = false, fetched = false;
 };
 
-// How many queries an `attention` call may have at most; keys in a block of its softmax; and
-// queries whose scores are there at a time.
+// How many queries an `attention` call may have at most, and the keys in a block of its softmax.
 inline constexpr std::size_t kAttentionQueries = 144;
 inline constexpr std::size_t kAttentionKeys = 128;
-inline constexpr std::size_t kAttentionScores = 12;
-
-// A row of queries or keys, as words of any type.
-constexpr std::size_t attention_width(std::size_t head_size) { return round_up(head_size, 32); }
-
-constexpr std::size_t attention_scratch(std::size_t head_size, std::size_t panel) {
-  const std::size_t padded = round_up(head_size, panel), width = attention_width(head_size);
-  return round_up(kAttentionKeys, panel) * width          // keys, packed
-         + kAttentionKeys * padded                        // values, packed
-         + kAttentionQueries * (width + padded + 1 + 16)  // scaled queries, sums, maxima, totals
-         + kAttentionScores * round_up(kAttentionKeys, panel);
-}
 
 struct Kernels {
-  const char* isa;      // "scalar", "avx2", "avx512", "amx" or "neon"
+  const char* isa;      // its name in isa/builds.inc
   std::size_t panel;    // columns in a panel of a packed weight
   bool has_bfloat16x3;  // else that compute type is to be replaced by float32 before any call
 
@@ -232,6 +219,9 @@ struct Kernels {
                      const std::int64_t* ids, const std::int64_t* types,
                      const std::int64_t* positions, const float* gamma, const float* beta,
                      float eps, std::size_t rows, std::size_t cols, float* y);
+
+  // The floats of AttentionArgs::scratch.
+  std::size_t (*attention_scratch)(std::size_t head_size);
 
   // Scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762) of at most
   // kAttentionQueries queries of one head, without ever storing all the scores:

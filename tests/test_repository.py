@@ -30,6 +30,7 @@ def contract_names() -> list[str]:
 
 # The test files of kernels that have none of their own name.
 TESTED_IN = {
+    "attention_scratch": "attention",
     "attention_weights": "attention",
     "to_operand": "operand",
     "operand_words": "operand",
@@ -37,7 +38,7 @@ TESTED_IN = {
 }
 
 # How a build lays out the numbers that compute_types.py gives: the reference has the numbers alone.
-LAYOUTS = {"to_operand", "operand_words", "panel_words"}
+LAYOUTS = {"to_operand", "operand_words", "panel_words", "attention_scratch"}
 
 
 @pytest.mark.parametrize("name", [*contract_names(), "run_blocks"])

@@ -99,19 +99,19 @@ FloatArray linear_operand_(const Kernels& kernels, const FloatArray& x, const Pa
   const std::size_t x_words = kernels.operand_words(type, k);
   FloatArray operand(Shape{x.shape(0), static_cast<py::ssize_t>(words)});
   const Buffer x_operand(rows * x_words + 1), scratch(rows * operand_columns(type) + 1);
-  LinearArgs args = {type,
-                     x_operand.data(),
-                     x_words,
-                     rows,
-                     k,
-                     n,
-                     weight.data(),
-                     data_or_null(bias),
-                     f,
-                     scratch.data(),
-                     operand_columns(type)};
-  args.operand = operand.mutable_data();
-  args.operand_type = type;
+  const LinearArgs args = {.type = type,
+                           .x = x_operand.data(),
+                           .x_stride = x_words,
+                           .rows = rows,
+                           .k = k,
+                           .n = n,
+                           .packed = weight.data(),
+                           .bias = data_or_null(bias),
+                           .activation = f,
+                           .y = scratch.data(),
+                           .y_stride = operand_columns(type),
+                           .operand = operand.mutable_data(),
+                           .operand_type = type};
   py::gil_scoped_release unlocked;
   to_operand(kernels, type, x.data(), rows, k, x_operand.data());
   kernels.linear(args, 0, (n + kernels.panel - 1) / kernels.panel);
@@ -126,17 +126,17 @@ FloatArray linear_rows_(const Kernels& kernels, const FloatArray& x, const Float
   require_shape("x", x, {-1, k});
   if (bias) require_shape("bias", *bias, {n});
   FloatArray y(Shape{x.shape(0), n});
-  const LinearArgs args = {ComputeType::float32,
-                           x.data(),
-                           size(k),
-                           size(x.shape(0)),
-                           size(k),
-                           size(n),
-                           weight.data(),
-                           data_or_null(bias),
-                           Activation::linear,
-                           y.mutable_data(),
-                           size(n)};
+  const LinearArgs args = {.type = ComputeType::float32,
+                           .x = x.data(),
+                           .x_stride = size(k),
+                           .rows = size(x.shape(0)),
+                           .k = size(k),
+                           .n = size(n),
+                           .packed = weight.data(),
+                           .bias = data_or_null(bias),
+                           .activation = Activation::linear,
+                           .y = y.mutable_data(),
+                           .y_stride = size(n)};
   py::gil_scoped_release unlocked;
   linear_rows(kernels, args);
   return y;
@@ -211,24 +211,24 @@ FloatArray attention_(const Kernels& kernels, const FloatArray& q, const FloatAr
                           " rows, not " + std::to_string(queries));
   }
   FloatArray y(Shape{queries, v != nullptr ? head_size : keys});
-  const Buffer scratch(attention_scratch(size(head_size), kernels.panel));
+  const Buffer scratch(kernels.attention_scratch(size(head_size)));
   const std::size_t stride = size(head_size);
-  const AttentionArgs args = {q.data(),
-                              k.data(),
-                              v != nullptr ? v->data() : nullptr,
-                              stride,
-                              stride,
-                              stride,
-                              size(queries),
-                              size(keys),
-                              stride,
-                              visible,
-                              scale,
-                              head_weight,
-                              y.mutable_data(),
-                              size(y.shape(1)),
-                              scratch.data(),
-                              type};
+  const AttentionArgs args = {.q = q.data(),
+                              .k = k.data(),
+                              .v = v != nullptr ? v->data() : nullptr,
+                              .q_stride = stride,
+                              .k_stride = stride,
+                              .v_stride = stride,
+                              .queries = size(queries),
+                              .keys = size(keys),
+                              .head_size = stride,
+                              .visible = visible,
+                              .scale = scale,
+                              .head_weight = head_weight,
+                              .y = y.mutable_data(),
+                              .y_stride = size(y.shape(1)),
+                              .scratch = scratch.data(),
+                              .type = type};
   py::gil_scoped_release unlocked;
   (v != nullptr ? kernels.attention : kernels.attention_weights)(args);
   return y;

@@ -105,8 +105,17 @@ class Run {
       as_operand = whole.count() >= static_cast<std::size_t>(team_.size());
       if (as_operand) tasks = whole;
     }
-    const LinearArgs all = {linear.type,   x,           x_words, tokens_, linear.k, linear.n,
-                            linear.packed, linear.bias, f,       y,       linear.n};
+    const LinearArgs all = {.type = linear.type,
+                            .x = x,
+                            .x_stride = x_words,
+                            .rows = tokens_,
+                            .k = linear.k,
+                            .n = linear.n,
+                            .packed = linear.packed,
+                            .bias = linear.bias,
+                            .activation = f,
+                            .y = y,
+                            .y_stride = linear.n};
     const std::size_t y_words = as_operand ? kernels.operand_words(reader->type, linear.n) : 0;
     team_.for_each(tasks.shares(), [&](std::size_t index, int thread) {
       const ProductTasks::Task task = tasks[index];

@@ -31,7 +31,7 @@ Workspace::Workspace(const Block* const* blocks, std::size_t count, std::size_t 
   }
   const std::size_t for_operands = wide_words == 0 ? 0 : rows_of_task(tokens) * kInt8Group;
   scratch_size_ =
-      round_up(std::max(attention_scratch(b.hidden / b.heads, b.kernels.panel), for_operands), 16);
+      round_up(std::max(b.kernels.attention_scratch(b.hidden / b.heads), for_operands), 16);
   buffer_ = workspaces.take(wide_size + narrow_size + x_words + narrow_words + wide_words +
                             scratch_size_ * static_cast<std::size_t>(threads));
   wide = buffer_.data();

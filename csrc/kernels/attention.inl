@@ -21,18 +21,11 @@ namespace {
 // Scores are taken to base 2: its powers need no product to find their exponent.
 constexpr float kLog2E = 1.44269504f;
 
-// Tiles of queries that go through a block of keys together. It and its values (64 KB of float32)
-// are more than L1 holds: this way L2 is read half as often (int8's attention takes 3 % less on Zen
-// 5, float32's 1 %; four tiles gain no more).
-constexpr std::size_t kTilesTogether = 2;
-static_assert(kTilesTogether * kTileRows <= kAttentionScores);
-
 // The rows of the next tiles that go together where `left` remain: what is less than twice as many
 // is halved, as in rows_of_tile.
 constexpr std::size_t rows_together(std::size_t left) {
-  constexpr std::size_t kMost = kTilesTogether * kTileRows;
-  if (left >= 2 * kMost) return kMost;
-  return left > kMost ? (left + 1) / 2 : left;
+  if (left >= 2 * kScoreRows) return kScoreRows;
+  return left > kScoreRows ? (left + 1) / 2 : left;
 }
 
 // Calls f<MR>() with MR = rows, at most kTileRows.
@@ -179,7 +172,7 @@ inline void add_values(const AttentionArgs& args, const AttentionScratch& s, std
 // Scores: the numbers of queries and keys; Values: of weights and values.
 template <class Scores, class Values>
 void attend(const AttentionArgs& args) {
-  const AttentionScratch s(args);
+  const AttentionScratch s(args.head_size, args.scratch);
   const std::size_t words = query_words<Scores>(args.head_size);
   const std::size_t first_keys = args.keys < kAttentionKeys ? args.keys : kAttentionKeys;
   if (!args.fetched) prefetch_keys(args, 0, first_keys);
@@ -217,7 +210,7 @@ void attend(const AttentionArgs& args) {
       }
       if (seen(args, i + rows - 1, from) == 0) continue;
       score<Scores>(s.queries + i * words, rows, args.head_size, s.keys, keys, s.scores);
-      float corrections[kTilesTogether * kTileRows];
+      float corrections[kScoreRows];
       for (std::size_t r = 0, here; r < rows; r += here) {
         here = rows_of_tile(rows - r);
         if (seen(args, i + r + here - 1, from) == 0) continue;
@@ -261,7 +254,7 @@ void attention(const AttentionArgs& args) {
 }
 
 void attention_weights(const AttentionArgs& args) {
-  const AttentionScratch s(args);
+  const AttentionScratch s(args.head_size, args.scratch);
   scale_queries<Float32Number>(args, args.scale, s.queries);
   for (std::size_t from = 0; from < args.keys; from += kAttentionKeys) {
     const std::size_t left = args.keys - from;

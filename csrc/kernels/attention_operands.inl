@@ -15,7 +15,12 @@ namespace pyroberta::PYROBERTA_ISA {
 namespace {
 
 // From one row of scores to the next.
-constexpr std::size_t kScores = (kAttentionKeys + kPanel - 1) / kPanel * kPanel;
+constexpr std::size_t kScores = round_up(kAttentionKeys, kPanel);
+
+// Tiles of queries that go through a block of keys together. It and its values (64 KB of float32)
+// are more than L1 holds: this way L2 is read half as often. (Four tiles gain no more.)
+constexpr std::size_t kTilesTogether = 2;
+constexpr std::size_t kScoreRows = kTilesTogether * kTileRows;
 
 // How the numbers of both products are stored, and rounded before: as they are, or as bfloat16.
 struct Float32Number {
@@ -45,27 +50,39 @@ inline std::size_t query_words(std::size_t head_size) {
   return Number::kInWord == 2 ? packed_steps(ComputeType::bfloat16, head_size) : head_size;
 }
 
-// The parts of AttentionArgs::scratch.
-struct AttentionScratch {
-  AttentionScratch(const AttentionArgs& args)
-      : padded(round_up(args.head_size, kPanel)),
-        keys(args.scratch),
-        values(keys + kScores * attention_width(args.head_size)),
+// A row of queries or keys, as words of any type.
+constexpr std::size_t attention_width(std::size_t head_size) { return round_up(head_size, 32); }
+
+// The parts of AttentionArgs::scratch, one behind the other. Place: float*, or std::size_t to
+// count.
+template <class Place>
+struct AttentionParts {
+  AttentionParts(std::size_t head_size, Place begin)
+      : padded(round_up(head_size, kPanel)),
+        keys(begin),
+        values(keys + kScores * attention_width(head_size)),
         queries(values + kAttentionKeys * padded),
-        sums(queries + kAttentionQueries * attention_width(args.head_size)),
+        sums(queries + kAttentionQueries * attention_width(head_size)),
         largest(sums + kAttentionQueries * padded),
         totals(largest + kAttentionQueries),
         scores(totals + kAttentionQueries * kLanes) {}
+  Place end() const { return scores + kScoreRows * kScores; }
   std::size_t padded;  // head_size, rounded up to whole panels
-  float* keys;         // one block of keys, packed as `pack` does
-  float* values;       // one block of values, [padded / kPanel, kAttentionKeys, kPanel], of which
+  Place keys;          // one block of keys, packed as `pack` does
+  Place values;        // one block of values, [padded / kPanel, kAttentionKeys, kPanel], of which
                        // words of two fill the first half
-  float* queries;      // [queries, query_words], scaled
-  float* sums;         // [queries, padded], the weighted values so far
-  float* largest;      // [queries], of the scores so far
-  float* totals;       // [queries, kLanes], what the weights so far sum up to, lane by lane
-  float* scores;       // [kTilesTogether * kTileRows, kScores]
+  Place queries;       // [queries, query_words], scaled
+  Place sums;          // [queries, padded], the weighted values so far
+  Place largest;       // [queries], of the scores so far
+  Place totals;        // [queries, kLanes], what the weights so far sum up to, lane by lane
+  Place scores;        // [kScoreRows, kScores]
 };
+
+using AttentionScratch = AttentionParts<float*>;
+
+std::size_t attention_scratch(std::size_t head_size) {
+  return AttentionParts<std::size_t>(head_size, 0).end();
+}
 
 // The block of values from key `from` on, in panels, columns beyond head_size zero.
 template <class Number>

@@ -32,6 +32,7 @@ const Kernels table = {
     .activate = activate,
     .layer_norm = layer_norm,
     .embeddings = embeddings,
+    .attention_scratch = attention_scratch,
     .attention = attention,
     .attention_weights = attention_weights,
 };

@@ -38,7 +38,17 @@ void linear(const Kernels& kernels, ComputeType type, const float* x, std::size_
     to_operand(kernels, type, x, rows, k, operand.data());
     x = operand.data();
   }
-  const LinearArgs args = {type, x, words, rows, k, n, packed, bias, activation, y, n};
+  const LinearArgs args = {.type = type,
+                           .x = x,
+                           .x_stride = words,
+                           .rows = rows,
+                           .k = k,
+                           .n = n,
+                           .packed = packed,
+                           .bias = bias,
+                           .activation = activation,
+                           .y = y,
+                           .y_stride = n};
   const std::size_t panels = (n + kernels.panel - 1) / kernels.panel;
   Team team(threads_for(ProductTasks(rows, panels, num_threads()).count()));
   const ProductTasks tasks(rows, panels, team.size());

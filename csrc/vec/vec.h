@@ -50,12 +50,10 @@ static_assert((kLanes & (kLanes - 1)) == 0, "lanes are halved down to one: sum, 
 static_assert(kLanes % 4 == 0, "store_codes orders lanes four by four");
 static_assert(16 % kLanes == 0,
               "whole vectors in: the narrowest rotation; the 16 words that rows of several numbers "
-              "are filled up to; attention's scratch, whose sums have 16 lanes");
+              "are filled up to");
 static_assert(32 % kLanes == 0, "signs come 32 to a word, of which flip_signs takes kLanes");
 static_assert(kTileRows >= 1 && static_cast<std::size_t>(kTileRows) <= kLanes,
               "attention keeps one number for each row of a tile in the lanes of a vector");
-static_assert(2 * kTileRows <= 12,
-              "two tiles of queries go through attention together, of at most kAttentionScores");
 static_assert(kTileRows <= 8 && kPanelVecs >= 1 && kPanelVecs <= 8,
               "loops over a tile are unrolled up to 8 times: more would not stay in registers");
 static_assert(kPanelVecs * kLanes % 8 == 0,
