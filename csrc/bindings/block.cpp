@@ -23,14 +23,10 @@ void require_own_memory(const Block& block) {
 // The layer called `name` [n, k], its bias [n] set.
 Linear& layer_with_bias(Block& block, const std::string& name, const FloatArray& bias) {
   require_own_memory(block);
-  Linear* linear = name == "query_key_value"    ? &block.query_key_value
-                   : name == "attention_output" ? &block.attention_output
-                   : name == "intermediate"     ? &block.intermediate
-                   : name == "output"           ? &block.output
-                   : name == "cross_query"      ? &block.cross_query
-                   : name == "cross_key_value"  ? &block.cross_key_value
-                   : name == "cross_output"     ? &block.cross_output
-                                                : nullptr;
+  Linear* linear = nullptr;
+  for (const LinearField& of : kLinearFields) {
+    if (name == of.name) linear = &(block.*of.field);
+  }
   if (linear == nullptr || linear->packed == nullptr) {
     throw py::value_error("name must be that of a linear layer of the block, not " + name);
   }
@@ -104,10 +100,10 @@ void read_linear(Block& block, const std::string& name,
 void set_norm(Block& block, const std::string& name, const FloatArray& gamma,
               const FloatArray& beta) {
   require_own_memory(block);
-  LayerNorm* norm = name == "attention_norm" ? &block.attention_norm
-                    : name == "output_norm"  ? &block.output_norm
-                    : name == "cross_norm"   ? &block.cross_norm
-                                             : nullptr;
+  LayerNorm* norm = nullptr;
+  for (const NormField& of : kNormFields) {
+    if (name == of.name) norm = &(block.*of.field);
+  }
   if (norm == nullptr || norm->gamma == nullptr) {
     throw py::value_error("name must be that of a layer norm of the block, not " + name);
   }

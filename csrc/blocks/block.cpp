@@ -5,7 +5,6 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "packing.h"
 
@@ -22,18 +21,6 @@ Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::s
       eps(epsilon),
       has_cross(cross),
       shared_(std::move(memory)) {
-  std::vector<std::pair<Linear*, std::pair<std::size_t, std::size_t>>> linears = {
-      {&query_key_value, {3 * hidden, hidden}},
-      {&attention_output, {hidden, hidden}},
-      {&this->intermediate, {intermediate_size, hidden}},
-      {&output, {hidden, intermediate_size}}};
-  std::vector<LayerNorm*> norms = {&attention_norm, &output_norm};
-  if (has_cross) {
-    linears.push_back({&cross_query, {hidden, hidden}});
-    linears.push_back({&cross_key_value, {2 * hidden, hidden}});
-    linears.push_back({&cross_output, {hidden, hidden}});
-    norms.push_back(&cross_norm);
-  }
   // Sizes rounded to a cache line, so that every packed weight starts on one.
   const auto layout = [&](float* base) {
     std::size_t at = 0;
@@ -44,16 +31,23 @@ Block::Block(const Kernels& k, ComputeType type, std::size_t hidden_size, std::s
       at += round_up(size, 16);
       return p;
     };
-    for (const auto& [linear, shape] : linears) {
-      linear->n = shape.first;
-      linear->k = shape.second;
-      linear->type = type_of_build(kernels, type);
-      linear->packed = take(packed_size(kernels, linear->type, linear->n, linear->k));
+    for (const LinearField& of : kLinearFields) {
+      if (of.of_cross && !has_cross) continue;
+      Linear& linear = this->*of.field;
+      linear.n = of.parts * this->*of.n;
+      linear.k = this->*of.k;
+      linear.type = type_of_build(kernels, type);
+      linear.packed = take(packed_size(kernels, linear.type, linear.n, linear.k));
     }
-    for (const auto& [linear, shape] : linears) linear->bias = take(linear->n);
-    for (LayerNorm* norm : norms) {
-      norm->gamma = take(hidden);
-      norm->beta = take(hidden);
+    for (const LinearField& of : kLinearFields) {
+      Linear& linear = this->*of.field;
+      if (!of.of_cross || has_cross) linear.bias = take(linear.n);
+    }
+    for (const NormField& of : kNormFields) {
+      if (of.of_cross && !has_cross) continue;
+      LayerNorm& norm = this->*of.field;
+      norm.gamma = take(hidden);
+      norm.beta = take(hidden);
     }
     return at;
   };

@@ -53,4 +53,31 @@ class Block {
   std::size_t words_ = 0;
 };
 
+// The fields of a block by their names, in the order in which its memory has them: the one list of
+// them (checkpoint/block.py says which layers of a file each is made of).
+struct LinearField {
+  const char* name;
+  Linear Block::* field;
+  std::size_t parts;                       // layers of the file, one below the other
+  const std::size_t Block::*n, Block::*k;  // of each part
+  bool of_cross;  // of the cross attention, which only a decoder's block has
+};
+inline constexpr LinearField kLinearFields[] = {
+    {"query_key_value", &Block::query_key_value, 3, &Block::hidden, &Block::hidden, false},
+    {"attention_output", &Block::attention_output, 1, &Block::hidden, &Block::hidden, false},
+    {"intermediate", &Block::intermediate, 1, &Block::intermediate_size, &Block::hidden, false},
+    {"output", &Block::output, 1, &Block::hidden, &Block::intermediate_size, false},
+    {"cross_query", &Block::cross_query, 1, &Block::hidden, &Block::hidden, true},
+    {"cross_key_value", &Block::cross_key_value, 2, &Block::hidden, &Block::hidden, true},
+    {"cross_output", &Block::cross_output, 1, &Block::hidden, &Block::hidden, true}};
+
+struct NormField {
+  const char* name;
+  LayerNorm Block::* field;
+  bool of_cross;
+};
+inline constexpr NormField kNormFields[] = {{"attention_norm", &Block::attention_norm, false},
+                                            {"output_norm", &Block::output_norm, false},
+                                            {"cross_norm", &Block::cross_norm, true}};
+
 }  // namespace pyroberta
