@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .architectures import (
-        RobertaForMaskedLM,
-        RobertaForMultipleChoice,
-        RobertaForQuestionAnswering,
-        RobertaForSequenceClassification,
-        RobertaForTokenClassification,
-        RobertaModel,
-        from_pretrained,
-    )
+    from .architectures import from_pretrained
     from .config import RobertaConfig
     from .decoder.cache import Cache
     from .decoder.causal import RobertaForCausalLM
     from .decoder.encoder_decoder import RobertaEncoderDecoder
     from .errors import CheckpointError, ConfigError, InputError
     from .kernels import get_num_threads, set_num_threads, show_config
+    from .models import (
+        RobertaForMaskedLM,
+        RobertaForMultipleChoice,
+        RobertaForQuestionAnswering,
+        RobertaForSequenceClassification,
+        RobertaForTokenClassification,
+        RobertaModel,
+    )
     from .text import pipeline
 
 
@@ -58,6 +58,8 @@ _MODULES = {
     "InputError": "errors",
     "RobertaConfig": "config",
     "RobertaEncoderDecoder": "decoder.encoder_decoder",
+    "RobertaForCausalLM": "decoder.causal",
+    "from_pretrained": "architectures",
     "get_num_threads": "kernels",
     "pipeline": "text",
     "set_num_threads": "kernels",
@@ -68,7 +70,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f".{_MODULES.get(name, 'architectures')}", __name__)
+    module = importlib.import_module(f".{_MODULES.get(name, 'models')}", __name__)
     value = globals()[name] = getattr(module, name)
     return value
 

@@ -8,29 +8,7 @@ from typing import Any
 from .config import RobertaConfig, read_config_json
 from .decoder.causal import RobertaForCausalLM
 from .errors import ConfigError
-from .models import (
-    ENCODERS,
-    Model,
-    RobertaForMaskedLM,
-    RobertaForMultipleChoice,
-    RobertaForQuestionAnswering,
-    RobertaForSequenceClassification,
-    RobertaForTokenClassification,
-    RobertaModel,
-)
-
-__all__ = [
-    "ARCHITECTURES",
-    "RobertaForCausalLM",
-    "RobertaForMaskedLM",
-    "RobertaForMultipleChoice",
-    "RobertaForQuestionAnswering",
-    "RobertaForSequenceClassification",
-    "RobertaForTokenClassification",
-    "RobertaModel",
-    "find_class",
-    "from_pretrained",
-]
+from .models import ENCODERS, Model
 
 ARCHITECTURES: tuple[type[Model[Any]], ...] = (*ENCODERS, RobertaForCausalLM)
 

@@ -9,13 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..architectures import RobertaModel, find_class
+from ..architectures import find_class
 from ..checks import check_count, check_path
 from ..compute_types import COMPUTE_TYPES
 from ..config import RobertaConfig
 from ..errors import ConfigError, InputError
 from ..kernels import build_in_use
-from ..models import Model
+from ..models import Model, RobertaModel
 from ..shipped import SHIPPED
 from ..text.batching import BATCH_TOKENS
 from ..text.embedding import check_prompt, to_vector

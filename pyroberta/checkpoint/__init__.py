@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .block import BlockTensors, block_layers, blocks_shapes
 from .files import PACKED_FILE
+from .formats import Checkpoint, open_checkpoint
 from .packed import PackedSource, is_packed
-from .reader import Checkpoint, Tensor, open_checkpoint
+from .reader import Tensor
 from .source import FileSource, RandomSource, Source, Table
 from .writer import save_checkpoint, save_packed
 

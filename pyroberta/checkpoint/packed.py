@@ -19,7 +19,8 @@ import numpy as np
 from ..arrays import Array, Shapes
 from ..compute_types import COMPUTE_TYPES
 from ..errors import CheckpointError
-from .files import INDEX_FILE, PACKED_FILE, SINGLE_FILE
+from .files import PACKED_FILE
+from .formats import find_weights
 from .reader import Tensor, read_header
 from .source import FileSource
 
@@ -142,11 +143,6 @@ class PackedSource(FileSource):
 def is_packed(path: str | os.PathLike[str]) -> bool:
     """Whether the folder holds a packed file."""
     return (Path(path) / PACKED_FILE).exists()
-
-
-def find_weights(path: str | os.PathLike[str]) -> str | None:
-    """The file of a checkpoint's weights that stands in the folder, if one does."""
-    return next((name for name in (SINGLE_FILE, INDEX_FILE) if (Path(path) / name).exists()), None)
 
 
 def _header_length(file: IO[bytes]) -> int:

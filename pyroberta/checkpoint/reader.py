@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import struct
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ import safetensors
 
 from ..arrays import Array
 from ..errors import CheckpointError
-from .files import INDEX_FILE, SINGLE_FILE
 
 # The bits of each dtype as NumPy stores them.
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -99,78 +96,6 @@ class Tensor:
         return _STORED[self.dtype]
 
 
-@dataclasses.dataclass(frozen=True)
-class Checkpoint(Mapping[str, Tensor]):
-    """The tensors of a folder, by name."""
-
-    path: Path
-    tensors: Mapping[str, Tensor]
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.tensors)
-
-    def __len__(self) -> int:
-        return len(self.tensors)
-
-
-def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """The tensors of ``model.safetensors`` or of the shards that its index names.
-
-    Raises:
-        FileNotFoundError: no such folder, or neither file in it.
-        CheckpointError: a file that is cut, malformed, or not what the index says.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"path must be a checkpoint's folder, not {str(path)!r}")
-    if (folder / SINGLE_FILE).exists():
-        return Checkpoint(folder, read_header(folder / SINGLE_FILE))
-    if (folder / INDEX_FILE).exists():
-        return Checkpoint(folder, _read_index(folder))
-    others = sorted(p.name for p in folder.glob("*.bin"))
-    hint = ""
-    if others:
-        hint = (
-            f"; {others[0]} is not read, since it may hold code: convert it with "
-            "transformers' save_pretrained(safe_serialization=True)"
-        )
-    raise FileNotFoundError(f"{folder} must hold {SINGLE_FILE} or {INDEX_FILE}{hint}")
-
-
-def _read_index(folder: Path) -> dict[str, Tensor]:
-    file = folder / INDEX_FILE
-    try:
-        index = json.loads(file.read_bytes(), object_pairs_hook=_no_duplicates)
-        weight_map = index["weight_map"]
-        shards = {str(name): str(shard) for name, shard in weight_map.items()}
-    except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{file} must be an index with a weight_map: {error}") from None
-    headers: dict[str, dict[str, Tensor]] = {}
-    for shard in sorted(set(shards.values())):
-        # A path would let an index name any file of the machine. (A plain name may be a link: the
-        # Hub's cache is made of them.)
-        if shard in ("", ".", "..") or Path(shard).name != shard:
-            raise CheckpointError(f"{file} must name shards that stand beside it, not {shard!r}")
-        if not os.path.exists(folder / shard):  # False too where the name is no file name at all
-            raise CheckpointError(f"{file} must name shards that exist, not {shard!r}")
-        headers[shard] = read_header(folder / shard)
-    tensors: dict[str, Tensor] = {}
-    for name, shard in shards.items():
-        if name not in headers[shard]:
-            raise CheckpointError(
-                f"{folder / shard} must hold {name}, which {file.name} says of it"
-            )
-        tensors[name] = headers[shard][name]
-    for shard, header in headers.items():
-        for name in header:
-            if shards.get(name) != shard:
-                raise CheckpointError(f"{file} must list all of {shard}, not leave out {name}")
-    return tensors
-
-
 def read_header(file: Path) -> dict[str, Tensor]:
     """What the header of one file says, once the safetensors library has found it sound."""
     if not file.is_file():
@@ -186,7 +111,7 @@ def read_header(file: Path) -> dict[str, Tensor]:
         (length,) = struct.unpack("<Q", stream.read(8))
         text = stream.read(length)
     try:
-        header = json.loads(text, object_pairs_hook=_no_duplicates)
+        header = json.loads(text, object_pairs_hook=no_duplicates)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} must have a sound header: {error}") from None
     tensors = {}
@@ -199,7 +124,8 @@ def read_header(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of which no key stands twice. Raises ValueError."""
     entries = dict(pairs)
     if len(entries) != len(pairs):
         names = [name for name, _ in pairs]

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..arrays import Array, IntArray, Shapes
+from .formats import open_checkpoint
 from .names import check, rename
-from .reader import Tensor, open_checkpoint, widen
+from .reader import Tensor, widen
 
 
 class Table:

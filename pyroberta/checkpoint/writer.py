@@ -19,7 +19,8 @@ from safetensors.numpy import save_file
 from ..arrays import Array
 from ..errors import InputError
 from .files import CONFIG_FILE, PACKED_FILE, SINGLE_FILE
-from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PREFIX, find_weights, owner_of
+from .formats import find_weights
+from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PREFIX, owner_of
 from .source import Source
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "U8": 1}

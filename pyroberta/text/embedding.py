@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..architectures import RobertaModel
 from ..arrays import Array
 from ..checks import check_flag
 from ..errors import ConfigError, InputError
+from ..models import RobertaModel
 from .batching import BATCH_TOKENS, plan_batches, read_texts
 from .sentence_folder import POOLINGS, read_sentence_folder, transformer_folder
 from .task import Loading, Task

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..architectures import RobertaForMaskedLM
 from ..arrays import Array, IntArray
 from ..checks import check_count
 from ..errors import ConfigError, InputError
 from ..logits import highest, softmax
+from ..models import RobertaForMaskedLM
 from .batching import BATCH_TOKENS, plan_batches, read_texts
 from .task import Task
 from .tokenizer import Tokenizer

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, Literal, overload
 
-from ..architectures import RobertaForCausalLM, RobertaForMaskedLM, RobertaModel
 from ..checks import check_count, check_path
+from ..decoder.causal import RobertaForCausalLM
 from ..decoder.encoder_decoder import RobertaEncoderDecoder
 from ..errors import ConfigError
-from ..models import Model
+from ..models import Model, RobertaForMaskedLM, RobertaModel
 from ..shipped import SHIPPED
 from .batching import BATCH_TOKENS
 from .embedding import FeatureExtraction, SentenceEmbedding

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..architectures import RobertaForCausalLM
 from ..arrays import IntArray
 from ..checks import check_count
 from ..config import RobertaConfig
+from ..decoder.causal import RobertaForCausalLM
 from ..decoder.encoder_decoder import RobertaEncoderDecoder
 from ..decoder.files import read_encoder_config
 from ..errors import InputError

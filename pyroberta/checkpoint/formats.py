@@ -1,0 +1,97 @@
+"""The formats of weights that a folder may hold: one row each, in the order they are looked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from ..errors import CheckpointError
+from .files import INDEX_FILE, SINGLE_FILE
+from .reader import Tensor, no_duplicates, read_header
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint(Mapping[str, Tensor]):
+    """The tensors of a folder, by name."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
+def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """The tensors of the first of ``FORMATS`` that the folder holds.
+
+    Raises:
+        FileNotFoundError: no such folder, or no such file in it.
+        CheckpointError: a file that is cut, malformed, or not what the index says.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"path must be a checkpoint's folder, not {str(path)!r}")
+    name = find_weights(folder)
+    if name is not None:
+        return Checkpoint(folder, FORMATS[name](folder / name))
+    others = sorted(p.name for p in folder.glob("*.bin"))
+    hint = ""
+    if others:
+        hint = (
+            f"; {others[0]} is not read, since it may hold code: convert it with "
+            "transformers' save_pretrained(safe_serialization=True)"
+        )
+    raise FileNotFoundError(f"{folder} must hold {' or '.join(FORMATS)}{hint}")
+
+
+def find_weights(path: str | os.PathLike[str]) -> str | None:
+    """The file of a checkpoint's weights that stands in the folder, if one does."""
+    return next((name for name in FORMATS if (Path(path) / name).exists()), None)
+
+
+def read_index(file: Path) -> dict[str, Tensor]:
+    """The tensors of the shards that an index names, which must list all of them."""
+    folder = file.parent
+    try:
+        index = json.loads(file.read_bytes(), object_pairs_hook=no_duplicates)
+        weight_map = index["weight_map"]
+        shards = {str(name): str(shard) for name, shard in weight_map.items()}
+    except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{file} must be an index with a weight_map: {error}") from None
+    headers: dict[str, dict[str, Tensor]] = {}
+    for shard in sorted(set(shards.values())):
+        # A path would let an index name any file of the machine. (A plain name may be a link: the
+        # Hub's cache is made of them.)
+        if shard in ("", ".", "..") or Path(shard).name != shard:
+            raise CheckpointError(f"{file} must name shards that stand beside it, not {shard!r}")
+        if not os.path.exists(folder / shard):  # False too where the name is no file name at all
+            raise CheckpointError(f"{file} must name shards that exist, not {shard!r}")
+        headers[shard] = read_header(folder / shard)
+    tensors: dict[str, Tensor] = {}
+    for name, shard in shards.items():
+        if name not in headers[shard]:
+            raise CheckpointError(
+                f"{folder / shard} must hold {name}, which {file.name} says of it"
+            )
+        tensors[name] = headers[shard][name]
+    for shard, header in headers.items():
+        for name in header:
+            if shards.get(name) != shard:
+                raise CheckpointError(f"{file} must list all of {shard}, not leave out {name}")
+    return tensors
+
+
+# The file that stands for a format, and what reads its tensors.
+FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
+    SINGLE_FILE: read_header,
+    INDEX_FILE: read_index,
+}
