@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,13 +18,13 @@ from ..checkpoint import (
     save_checkpoint,
     save_packed,
 )
-from ..checks import check_count, check_flag, pick_flag
+from ..checks import check_count, pick_flag
 from ..config import RobertaConfig
 from ..errors import ConfigError, InputError
 from ..kernels import Kernels, choose_kernels
-from ..run_options import CrossAttention, Dropout, KeyValueCache, RunOptions
+from ..run_options import CrossAttention, KeyValueCache, RunOptions
 from .blocks import Blocks
-from .call import Call, Encoded, Parts
+from .call import Call, Decides, Encoded, Parts, read_dropout
 from .embeddings import Embeddings, embeddings_shapes
 from .folder import open_folder
 from .inputs import read_batch, read_head_mask
@@ -34,9 +34,6 @@ from .rows import read_rows
 
 Output = TypeVar("Output", bound=ModelOutput)
 Self = TypeVar("Self", bound="Model[Any]")
-# What the logits of an architecture choose: the word at a place, or the one after it; a label (or
-# a number) of a row, or of each token; where an answer begins and ends; one of several texts.
-Decides = Literal["nothing", "words", "next words", "label", "token labels", "span", "choice"]
 
 
 class Model(Generic[Output]):
@@ -371,7 +368,7 @@ class Model(Generic[Output]):
             want_hidden_states=hidden_states,
             want_attentions=attentions,
             first=ragged.first_tokens() if self._reads_first_token() else None,
-            dropout=self._dropout(training, rng),
+            dropout=read_dropout(config, training, rng),
         )
 
     def _run(
@@ -399,16 +396,3 @@ class Model(Generic[Output]):
             x, call.ragged.offsets, options, want_hidden_states=call.want_hidden_states
         )
         return Encoded(self.config, parts, call.ragged, result, dropout, call.first)
-
-    def _dropout(self, training: bool, rng: np.random.Generator | None) -> Dropout | None:
-        if not check_flag("training", training):
-            if rng is not None:
-                raise InputError("rng must be given with training=True, not without")
-            return None
-        if not isinstance(rng, np.random.Generator):
-            raise InputError(f"rng must be a numpy.random.Generator for training, not {rng!r}")
-        c = self.config
-        rate = c.classifier_dropout_rate
-        return Dropout(
-            rng, c.dropout_rate, c.attention_dropout_rate, c.dropout_rate if rate is None else rate
-        )

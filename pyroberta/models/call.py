@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..arrays import Array, IntArray
+from ..checks import check_flag
 from ..config import RobertaConfig
+from ..errors import InputError
 from ..kernels import Kernels
 from ..run_options import Dropout
 from .blocks import Blocks, BlocksResult
 from .embeddings import Embeddings
 from .ragged import Ragged
+
+# What the logits of an architecture choose: the word at a place, or the one after it; a label (or
+# a number) of a row, or of each token; where an answer begins and ends; one of several texts.
+Decides = Literal["nothing", "words", "next words", "label", "token labels", "span", "choice"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,3 +88,22 @@ class Encoded:
             "hidden_states": None if hidden is None else tuple(map(self.ragged.scatter, hidden)),
             "attentions": attentions and tuple(scatter(a, heads) for a in attentions),
         }
+
+
+def read_dropout(
+    config: RobertaConfig, training: bool, rng: np.random.Generator | None
+) -> Dropout | None:
+    """The dropout of a call in training, drawn from ``rng``. Raises InputError."""
+    if not check_flag("training", training):
+        if rng is not None:
+            raise InputError("rng must be given with training=True, not without")
+        return None
+    if not isinstance(rng, np.random.Generator):
+        raise InputError(f"rng must be a numpy.random.Generator for training, not {rng!r}")
+    rate = config.classifier_dropout_rate
+    return Dropout(
+        rng,
+        config.dropout_rate,
+        config.attention_dropout_rate,
+        config.dropout_rate if rate is None else rate,
+    )
