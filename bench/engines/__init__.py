@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .. import ROOT
 
 Rows = Sequence[Sequence[int]]
 
@@ -77,14 +81,18 @@ _ONNXRUNTIME = Spec(
     compute_types=("float32", "int8"),
 )
 
+# The builds of the kernels, from the one list of them.
+_BUILDS = re.findall(r"^BUILD\((\w+)", (ROOT / "csrc/isa/builds.inc").read_text(), re.M)
+
+# The folder that another version of pyroberta is installed in, to take turns with this one.
+BEFORE = os.environ.get("PYROBERTA_BEFORE", "")
+
 _PYROBERTA = Spec(
     module="pyroberta_engine",
     packages=("pyroberta",),
     # float64: its NumPy reference, the judge of errors.
     compute_types=(*COMPUTE_TYPES, "float64"),
-    isas={
-        isa: {"PYROBERTA_ISA": isa} for isa in ("scalar", "avx2", "avx512", "avx512_bf16", "amx")
-    },
+    isas={isa: {"PYROBERTA_ISA": isa} for isa in _BUILDS},
     drops_padding=True,
 )
 
@@ -94,6 +102,7 @@ ENGINES: dict[str, Spec] = {
     "pyroberta-packed": dataclasses.replace(
         _PYROBERTA, option="packed", compute_types=COMPUTE_TYPES
     ),
+    "pyroberta-before": dataclasses.replace(_PYROBERTA, environment={"PYTHONPATH": BEFORE}),
     "torch": _TORCH,
     "torch-compiled": dataclasses.replace(
         _TORCH, option="compiled", environment={"TORCHINDUCTOR_COMPILE_THREADS": "1"}

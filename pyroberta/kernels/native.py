@@ -17,6 +17,10 @@ from ..run_options import RunOptions
 from .contract import HeadLinear, RunResult
 from .extension import chosen_isa
 
+# The tokens whose rows of a table are widened to float32 at a time: those of all would be as much
+# as their hidden states, for each table.
+_WIDENED = 64
+
 
 class NativeKernels:
     """The compiled extension, on the build for this CPU."""
@@ -119,11 +123,19 @@ class NativeKernels:
         beta: Array,
         eps: float,
     ) -> Array:
-        words, ids = _float32_rows(word, ids)
-        places, positions = _float32_rows(position, positions)
-        return self._kernels.embeddings(
-            words, type, places, ids, types, positions, gamma, beta, eps
-        )
+        def embed(at: slice) -> Array:
+            words, own_ids = _float32_rows(word, ids[at])
+            places, own_positions = _float32_rows(position, positions[at])
+            return self._kernels.embeddings(
+                words, type, places, own_ids, types[at], own_positions, gamma, beta, eps
+            )
+
+        if len(ids) <= _WIDENED or (word.is_float32 and position.is_float32):
+            return embed(slice(None))
+        x = np.empty((len(ids), type.shape[1]), np.float32)
+        for begin in range(0, len(ids), _WIDENED):
+            x[begin : begin + _WIDENED] = embed(slice(begin, begin + _WIDENED))
+        return x
 
     def linear_rows(self, x: Array, weight: Array, bias: Array | None) -> Array:
         return self._kernels.linear_rows(x, weight, bias)

@@ -19,8 +19,8 @@ from .sentence_folder import POOLINGS, read_sentence_folder, transformer_folder
 from .task import Loading, Task
 from .tokenizer import Tokenizer
 
-# Columns that are pooled at a time: 157 tokens of them are 80 KB, which stays in L2.
-_COLUMNS = 64
+# Numbers that are pooled at a time: in float64 they are 64 KB, which stays in L2.
+_POOLED = 8192
 
 
 class FeatureExtraction(Task):
@@ -245,20 +245,24 @@ def to_vector(hidden: Array, pooling: str, normalize: bool) -> NDArray[np.float6
 def pool(hidden: Array, pooling: str) -> NDArray[np.float64]:
     """The tokens of ``hidden [tokens, hidden]`` as one vector ``[hidden]``, in float64.
 
-    Sums are taken in float64 over some columns at a time, which adds the same numbers in the same
-    order, row after row, and needs no float64 copy of the whole text. The copy of the columns is
-    contiguous wherever the row stood in its batch, so that order is one too.
+    Sums are taken over some columns at a time, which adds the same numbers in the same order, row
+    after row, and needs no float64 copy of the whole text. The copy of the columns is contiguous
+    wherever the row stood in its batch, so that order is one too.
     """
-    width = hidden.shape[1]
-    result = np.empty(width)
+    tokens, width = hidden.shape
+    columns = max(16, _POOLED // tokens)
     # A last column by itself would be added pairwise, in another order: it goes with the others.
-    ends = [*range(_COLUMNS, width - 1, _COLUMNS), width]
-    for begin, end in zip([0, *ends], ends, strict=False):
-        if pooling == "cls":
-            result[begin:end] = hidden[0, begin:end]
-            continue
-        x = np.array(hidden[:, begin:end], np.float64, order="C")
-        result[begin:end] = x.max(axis=0) if pooling == "max" else x.sum(axis=0)
-    if pooling in ("mean", "mean_sqrt_len"):
-        result /= len(hidden) if pooling == "mean" else np.sqrt(len(hidden))
+    if columns < width - 1:
+        ends = [*range(columns, width - 1, columns), width]
+        pieces = zip([0, *ends], ends, strict=False)
+        return np.concatenate([pool(hidden[:, begin:end], pooling) for begin, end in pieces])
+    x = np.array(hidden, np.float64, order="C")
+    result: NDArray[np.float64]
+    if pooling == "cls":
+        result = x[0]
+    elif pooling == "max":
+        result = x.max(axis=0)
+    else:
+        divisor = tokens if pooling == "mean" else np.sqrt(tokens)
+        result = x.sum(axis=0) / divisor
     return result
