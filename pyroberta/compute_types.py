@@ -9,12 +9,12 @@ approximates; the codes of int8 and the bits of bfloat16 are the kernels' own, e
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 
 from .arrays import Array
-
-# In the order of ComputeType in csrc/kernels.h.
-COMPUTE_TYPES = ("float32", "bfloat16x3", "bfloat16", "int8")
 
 # The columns of an int8 activation that share a scale: kInt8Group in csrc/kernels.h.
 INT8_GROUP = 768
@@ -27,15 +27,6 @@ LOG2_E = np.float32(1.44269504)
 # The signs by which int8 turns 128 columns: kSigns in csrc/kernels/rotation.inl.
 _SIGN_BITS = np.array([0xA473F03A, 0x8BAD4CA3, 0x4B49E0E7, 0x4B63D1F0], "<u4")
 SIGNS: Array = 1.0 - 2.0 * np.unpackbits(_SIGN_BITS.view(np.uint8), bitorder="little")
-
-
-def head_type(compute_type: str) -> str:
-    """What a language-model head is computed in: its own type of products.
-
-    int8's head stays in bfloat16, since its error would stand in the logits as it is. bfloat16x3
-    multiplies by the float32 table as it is mapped.
-    """
-    return {"int8": "bfloat16", "bfloat16x3": "float32"}.get(compute_type, compute_type)
 
 
 def round_bfloat16(x: Array) -> Array:
@@ -65,8 +56,8 @@ def rotate(x: Array) -> Array:
 
     ``s`` are fixed signs and ``H`` is Sylvester's Hadamard matrix of 1 and -1 (``H H = width I``),
     applied by butterflies from the widest stride to the narrowest, as the kernels do. One large
-    value is spread over all columns, so that it does not take the codes of the others; on the real
-    model of the tests that divides int8's error by 2.6 (Ashkboos et al. 2024, arXiv:2404.00456).
+    value is spread over all columns, so that it does not take the codes of the others (Ashkboos et
+    al. 2024, arXiv:2404.00456).
     """
     rows, k = x.shape
     width = rotation_width(k)
@@ -121,26 +112,74 @@ def quantise_columns(weight: Array) -> tuple[Array, Array]:
     return codes, scales[:, 0] / np.float32(rotation_width(weight.shape[1]))
 
 
+def _same(x: Array) -> Array:
+    return x
+
+
+def _int8_rows(x: Array) -> Array:
+    codes, scales = quantise_rows(x)
+    y: Array = codes.astype(x.dtype) * np.repeat(scales, INT8_GROUP, axis=1)[:, : x.shape[1]]
+    return y
+
+
+def _int8_columns(weight: Array) -> Array:
+    codes, scales = quantise_columns(weight)
+    return codes.astype(weight.dtype) * scales[:, None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ComputeType:
+    """What there is to know of a compute type; sums are float32 in each.
+
+    Attributes:
+        of_x, of_weight: what a product's left side ``[rows, k]`` and its weight ``[n, k]`` are
+            rounded to; int8's are turned.
+        head: the type of the language-model head's products.
+        values_in_attention: attention rounds values and their weights to bfloat16,
+        scores_in_attention: and the scaled queries and keys too.
+    """
+
+    of_x: Callable[[Array], Array] = _same
+    of_weight: Callable[[Array], Array] = _same
+    head: str
+    values_in_attention: bool = False
+    scores_in_attention: bool = False
+
+
+# In the order of ComputeType in csrc/kernels.h. int8's head stays in bfloat16, since its error
+# would stand in the logits as it is; bfloat16x3's multiplies by the float32 table as it is mapped.
+_TYPES = {
+    "float32": ComputeType(head="float32"),
+    "bfloat16x3": ComputeType(of_x=round_split, of_weight=round_split, head="float32"),
+    "bfloat16": ComputeType(
+        of_x=round_bfloat16, of_weight=round_bfloat16, head="bfloat16", values_in_attention=True
+    ),
+    "int8": ComputeType(
+        of_x=_int8_rows,
+        of_weight=_int8_columns,
+        head="bfloat16",
+        values_in_attention=True,
+        scores_in_attention=True,
+    ),
+}
+COMPUTE_TYPES = tuple(_TYPES)
+# The oracle's own, of the reference backend alone.
+_FLOAT64 = ComputeType(head="float64")
+
+
+def compute_type_of(name: str) -> ComputeType:
+    """The record of a type, ``"float64"`` too."""
+    return _TYPES.get(name, _FLOAT64)
+
+
 def rounded(compute_type: str, x: Array) -> Array:
     """``x [rows, k]`` as a product's left side, in the dtype of ``x``; int8's is turned."""
-    if compute_type == "bfloat16":
-        y = round_bfloat16(x)
-    elif compute_type == "bfloat16x3":
-        y = round_split(x)
-    elif compute_type == "int8":
-        codes, scales = quantise_rows(x)
-        y = codes.astype(x.dtype) * np.repeat(scales, INT8_GROUP, axis=1)[:, : x.shape[1]]
-    else:
-        return x
-    return y.astype(x.dtype, copy=False)
+    return compute_type_of(compute_type).of_x(x).astype(x.dtype, copy=False)
 
 
 def rounded_weight(compute_type: str, weight: Array) -> Array:
     """``weight [n, k]`` as a product has it, in its own dtype; int8's turned."""
-    if compute_type != "int8":
-        return rounded(compute_type, weight)
-    codes, scales = quantise_columns(weight)
-    return (codes.astype(weight.dtype) * scales[:, None]).astype(weight.dtype, copy=False)
+    return compute_type_of(compute_type).of_weight(weight).astype(weight.dtype, copy=False)
 
 
 def rounded_attention(
@@ -150,13 +189,11 @@ def rounded_attention(
 
     The values and their weights are rounded to bfloat16, a weight as ``2^(score - the largest score
     in the blocks of ATTENTION_KEYS keys so far)``, while the weights' total is of unrounded ones.
-    int8 rounds the scaled queries and the keys too. That is not done in bfloat16: on the real model
-    of the tests it would raise the mean error by 6 %, and weights and values raise it by 1.5 %
-    (means over 40 batches; on one batch the builds differ by 8 %. int8's own rounding is larger:
-    nothing shows).
+    int8 rounds the scaled queries and the keys too. That is not done in bfloat16, whose error it
+    would raise, while beside int8's own rounding it does not show.
 
     Args:
-        compute_type: ``"bfloat16"`` or ``"int8"``.
+        compute_type: one that rounds in attention, ``"bfloat16"`` or ``"int8"``.
         q: ``[..., queries, head_size]``.
         k: ``[..., keys, head_size]``.
         v: as ``k``.
@@ -167,7 +204,7 @@ def rounded_attention(
     if keys == 0:
         return np.zeros_like(q)
     q = q * (np.float32(scale) * LOG2_E)
-    if compute_type == "int8":
+    if compute_type_of(compute_type).scores_in_attention:
         q, k = round_bfloat16(q).astype(q.dtype), round_bfloat16(k).astype(k.dtype)
     scores = np.where(seen, q @ k.swapaxes(-1, -2), -np.inf)
     starts = np.arange(0, keys, ATTENTION_KEYS)

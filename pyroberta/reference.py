@@ -14,98 +14,19 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from .activations import ACTIVATIONS
+from .activations import ACTIVATIONS, FORMULAS
 from .arrays import Array, IntArray
-from .compute_types import rounded, rounded_attention, rounded_weight
+from .compute_types import compute_type_of, rounded, rounded_attention, rounded_weight
 from .run_options import Dropout, RunOptions
-
-_erfc_object = np.frompyfunc(math.erfc, 1, 1)
-
-
-def _erfc(x: Array) -> Array:
-    """The complementary error function by the C library, in the dtype of ``x``."""
-    values: Array = np.asarray(_erfc_object(x.astype(np.float64)), dtype=np.float64)
-    return values.astype(x.dtype, copy=False)
-
-
-def _sigmoid(x: Array) -> Array:
-    # exp of a negative number on both sides, so that nothing overflows.
-    e = np.exp(-np.abs(x))
-    y: Array = np.where(x >= 0, 1, e) / (1 + e)
-    return y
-
-
-def _softplus(x: Array) -> Array:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
-def _elu(x: Array) -> Array:
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-
-
-def _gelu(x: Array) -> Array:
-    """``x P(X < x) = x / 2 erfc(-x / sqrt(2))`` (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
-    y: Array = x * (_erfc(-x * math.sqrt(0.5)) * 0.5)
-    return y
-
-
-def _gelu_tanh(x: Array) -> Array:
-    """``x / 2 (1 + tanh(u))``, ``u = sqrt(2 / pi) (x + 0.044715 x^3)``, without cancellation."""
-    return x * _sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
-
-
-def _softmax(x: Array) -> Array:
-    e: Array = np.exp(x - x.max(axis=-1, keepdims=True))
-    y: Array = e / e.sum(axis=-1, keepdims=True)
-    return y
-
-
-def _log_softmax(x: Array) -> Array:
-    d: Array = x - x.max(axis=-1, keepdims=True)
-    y: Array = d - np.log(np.exp(d).sum(axis=-1, keepdims=True))
-    return y
-
-
-# Each formula once. selu's constants: Klambauer et al. 2017, arXiv:1706.02515. hard_sigmoid and
-# hard_silu have Axon's slopes (0.2 x + 0.2), hard_swish has PyTorch's.
-_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "linear": lambda x: x,
-    "gelu": _gelu,
-    "gelu_tanh": _gelu_tanh,
-    "gelu_clipped": lambda x: np.clip(_gelu(x), -10, 10),
-    "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
-    "relu": lambda x: np.maximum(x, 0),
-    "relu_squared": lambda x: np.maximum(x, 0) ** 2,
-    "relu6": lambda x: np.clip(x, 0, 6),
-    "leaky_relu": lambda x: np.where(x < 0, 0.01 * x, x),
-    "tanh": np.tanh,
-    "sigmoid": _sigmoid,
-    "silu": lambda x: x * _sigmoid(x),
-    "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.2, 0, 1),
-    "hard_silu": lambda x: x * np.clip(0.2 * x + 0.2, 0, 1),
-    "hard_swish": lambda x: x * (np.clip(x + 3, 0, 6) / 6),
-    "hard_tanh": lambda x: np.clip(x, -1, 1),
-    "softsign": lambda x: x / (1 + np.abs(x)),
-    "exp": np.exp,
-    "elu": _elu,
-    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * _elu(x)),
-    "softplus": _softplus,
-    "log_sigmoid": lambda x: -_softplus(-x),
-    "sqrt_softplus": lambda x: np.sqrt(_softplus(x)),
-    "mish": lambda x: x * np.tanh(_softplus(x)),
-    "laplace": lambda x: 0.5 * _erfc((0.707107 - x) / (0.282095 * math.sqrt(2))),
-    "softmax": _softmax,
-    "log_softmax": _log_softmax,
-}
 
 
 def activate(activation: int, x: Array) -> Array:
     """The activation ``ACTIVATIONS[activation]`` of ``x [rows, cols]``, softmax over the rows."""
-    return _FUNCTIONS[ACTIVATIONS[activation]](x)
+    return FORMULAS[ACTIVATIONS[activation]](x)
 
 
 def pack(weight: Array, panel: int) -> Array:
@@ -214,7 +135,7 @@ def attention(
     ``bfloat16`` rounds the values and their weights, ``int8`` the queries and keys too; see
     ``compute_types.rounded_attention``.
     """
-    if compute_type in ("bfloat16", "int8"):
+    if compute_type_of(compute_type).values_in_attention:
         seen = np.arange(k.shape[-2]) < visible + np.arange(q.shape[-2])[:, None]
         return rounded_attention(compute_type, q, k, v, seen, scale) * head_weight
     return attention_weights(q, k, visible, scale, head_weight) @ v
@@ -367,7 +288,7 @@ def _attend(
     if dropout is not None:
         w = dropout(w, dropout.attention_rate)
     w = w * head_weights
-    if dropout is None and block.compute_type in ("bfloat16", "int8"):
+    if dropout is None and compute_type_of(block.compute_type).values_in_attention:
         y = attention(q, k, v, visible, scale, head_weights, block.compute_type)
     else:
         y = w @ v

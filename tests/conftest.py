@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import BUILDS_HERE, runs_here
+from support import BUILDS_HERE, on_build, runs_here
 
 import pyroberta
 from pyroberta import kernels as door
@@ -43,6 +43,13 @@ def kernels(request: pytest.FixtureRequest) -> Any:
     ``kernels/test_builds.py`` skips by name for those that do not.
     """
     return door.core().find_kernels(request.param)
+
+
+@pytest.fixture(params=BUILDS_HERE)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Models loaded in the test run on this build: each that runs here."""
+    with on_build(request.param):
+        yield request.param
 
 
 @pytest.fixture

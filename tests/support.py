@@ -181,6 +181,9 @@ def runs_here(isa: str) -> bool:
 # Of tests of what the reference has not: its threads, or bits that do not depend on the batch.
 needs_core = pytest.mark.skipif(not runs_here("scalar"), reason="the compiled extension is missing")
 
+# The build in use where nothing else is asked for.
+FASTEST = next((isa for isa in reversed(ISAS) if runs_here(isa)), "none")
+
 # For parametrize: the builds that run here, or one that skips.
 BUILDS_HERE = [isa for isa in ISAS if runs_here(isa)] or [pytest.param("none", marks=needs_core)]
 

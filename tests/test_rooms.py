@@ -90,7 +90,7 @@ def python_room(name: str) -> str:
 
 def cpp_room(name: str) -> str:
     """A folder of csrc, or a header that is a room of its own with the file that has its body."""
-    return name.split("/")[0] if "/" in name else name.split(".")[0] + ".h"
+    return name.split("/")[0] if "/" in name else name.replace(".cpp", ".h")
 
 
 GRAPHS = {

@@ -1,4 +1,4 @@
-// The activations. The contract is in kernels.h, the formulas in reference.py.
+// The activations. The contract is in kernels.h, the formulas in activations.py.
 //
 // The ones that real checkpoints use are written over vectors; the rest go lane by lane through
 // the C library, whose expm1f and log1pf are within an ulp.
@@ -107,21 +107,18 @@ void activate_run(float* y, std::size_t stride, std::size_t rows, std::size_t n)
 }
 
 // Element by element over [rows, n; stride]. Not inlined: in the tiles of the products it would
-// crowd the accumulators out of the registers (AVX2's ran at half the speed).
+// crowd the accumulators out of the registers.
 __attribute__((noinline)) void activate_rows(Activation f, float* y, std::size_t stride,
                                              std::size_t rows, std::size_t n) {
-  // clang-format off
   switch (f) {
-#define CASE(name) \
-  case Activation::name: return activate_run<Activation::name>(y, stride, rows, n);
-    CASE(gelu) CASE(gelu_tanh) CASE(gelu_clipped) CASE(quick_gelu) CASE(relu) CASE(relu_squared)
-    CASE(relu6) CASE(leaky_relu) CASE(tanh) CASE(sigmoid) CASE(silu) CASE(hard_sigmoid)
-    CASE(hard_silu) CASE(hard_swish) CASE(hard_tanh) CASE(softsign) CASE(exp) CASE(elu) CASE(selu)
-    CASE(softplus) CASE(log_sigmoid) CASE(sqrt_softplus) CASE(mish) CASE(laplace)
-#undef CASE
-    default: return;
+#define ACTIVATION(name) \
+  case Activation::name: \
+    return activate_run<Activation::name>(y, stride, rows, n);
+#define ROWWISE(name)
+#include "activations.inc"
+    default:
+      return;
   }
-  // clang-format on
 }
 
 inline Vec largest_lanes(const float* y, std::size_t n) {

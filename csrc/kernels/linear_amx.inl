@@ -1,10 +1,8 @@
 // The products on AMX: blocks of 32 rows and 32 columns, the whole of K (int8: a group of it) in
 // four accumulator tiles.
 //
-// After every AMX instruction stand eight prefetches, of the operand and weight one step ahead. On
-// CPUs whose AMX unit runs slowly (a busy neighbour, it seems) that took a prototype's block from
-// 0.5 to 0.9 Tflop/s: the unit wants some 20 cycles from one instruction to the next, and does not
-// overlap loads.
+// After every AMX instruction stand eight prefetches, of the operand and weight one step ahead: the
+// unit wants some cycles from one instruction to the next, and does not overlap loads.
 #pragma once
 
 #include <cstddef>

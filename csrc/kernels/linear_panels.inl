@@ -58,9 +58,8 @@ __attribute__((always_inline)) inline void finish_vec(const LinearArgs& args, co
   }
 }
 
-// Fetches the lines that the results of a tile go to. Those in no near cache would stall the stores
-// at its end: int8's queries, keys and values of 1,024 tokens took 2.8 ms, and 2.3 with this (2
-// threads, Zen 5).
+// Fetches the lines that the results of a tile go to: those in no near cache would stall the stores
+// at its end.
 template <int MR, int NV>
 __attribute__((always_inline)) inline void fetch_result(const LinearArgs& args, const Run& run,
                                                         std::size_t r, const Result& to) {
@@ -78,9 +77,8 @@ __attribute__((always_inline)) inline void fetch_result(const LinearArgs& args, 
     for (std::size_t b = 0; b < bytes; b += 64) __builtin_prefetch(at + b, 1);
 }
 
-// The same for a whole vector, where all that is decided there is known: the branches of 24 vectors
-// a tile took 3 % of float32's products and 5 % of int8's. bias: -0 for none, which changes
-// nothing.
+// The same for a whole vector, where all that is decided there is known: no branches for each of a
+// tile's vectors. bias: -0 for none, which changes nothing.
 template <bool kInt8, bool kFirst, bool kLast>
 __attribute__((always_inline)) inline void finish_whole(Vec value, Vec x_scale, const float* scales,
                                                         Vec bias, float* y) {
@@ -189,7 +187,7 @@ void linear_panels(const LinearArgs& args, std::size_t first_panel, std::size_t 
         run.first = run.from == 0;
         run.last = run.from + run.length == steps;
         // The next run's weights, fetched ahead in this run's tiles: they come from memory or from
-        // L3 once for all rows (1x16 12.0 -> 10.0 ms, 1x128 63 -> 55 ms at roberta-base size).
+        // L3 once for all rows.
         const std::size_t end = run.from + run.length;
         std::size_t next_panel = panel, next_from = end;
         if (end == stretch_end) {
@@ -205,9 +203,8 @@ void linear_panels(const LinearArgs& args, std::size_t first_panel, std::size_t 
           next.lines = (run.length * kPanel * sizeof(float) / 64 + tiles - 1) / tiles;
         }
         // Words of two parts are read eight lines forward and eight back, which the CPU's own
-        // prefetchers do not follow: a task's first weights came at 9 GB/s instead of 26, which was
-        // 8 % of bfloat16's 1x16 on AVX2. (Where they do follow, this would take their place: -4
-        // %.)
+        // prefetchers do not follow, so that a task's first weights would come slowly. (Where they
+        // do follow, this would take their place.)
         next.own = Dot::kWords == 2 && args.rows >= 2 && panel == first_panel && run.from == 0;
         for (std::size_t r = 0, rows; r < args.rows; r += rows) {
           rows = rows_of_tile(args.rows - r);

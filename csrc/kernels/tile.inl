@@ -53,8 +53,8 @@ __attribute__((always_inline)) inline void multiply_steps(const float* a, std::s
   }
 }
 
-// The same, two steps in each turn of the loop: 2 % of float32's products on Zen 5. (bfloat16's and
-// int8's gain nothing, and those of words in parts lose 5 % on AVX2.)
+// The same, two steps in each turn of the loop, by which float32's products gain. (bfloat16's and
+// int8's gain nothing, and those of words in parts lose on AVX2.)
 template <int MR, int NV, class Multiply>
 __attribute__((always_inline)) inline void multiply_pairs(const float* a, std::size_t a_stride,
                                                           const float* b, std::size_t from,
@@ -67,7 +67,7 @@ __attribute__((always_inline)) inline void multiply_pairs(const float* a, std::s
 }
 
 // The same for words that hold two parts. Eight steps of one part, then eight of the other: in one
-// loop GCC spills AVX2's accumulators, which ran at half the speed. `from` is a multiple of 8.
+// loop GCC spills AVX2's accumulators. `from` is a multiple of 8.
 template <int MR, int NV, class Even, class Odd, class Multiply>
 __attribute__((always_inline)) inline void multiply_parts(const float* a, std::size_t a_stride,
                                                           const float* b, std::size_t from,

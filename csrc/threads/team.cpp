@@ -76,9 +76,9 @@ std::atomic<unsigned> teams_begun{0};
 std::mutex pool_mutex;
 int helpers = 0;  // that there are, under pool_mutex
 
-// Spinning this often is some 20 us: a phase that ends later most likely waits for a thread that
-// has lost its core, perhaps to us. Between calls helpers spin ten times as long, since to wake one
-// takes up to 100 us.
+// A phase that ends after so many turns most likely waits for a thread that has lost its core,
+// perhaps to us. Between calls helpers spin ten times as often, since waking one takes longer than
+// many a phase.
 constexpr int kSpins = 2000, kIdleSpins = 20000;
 
 // Takes and runs one task of a share, if it has one left: the first, or with `last` the last.

@@ -80,7 +80,7 @@ class Kernels(Protocol):
         """See ``reference.linear_rows``."""
 
     def head_linear(self, weight: Table, bias: Array, packed: Array | None) -> HeadLinear:
-        """A layer of the language-model head, in ``compute_types.head_type``.
+        """A layer of the language-model head, in the type that ``compute_types`` says.
 
         The table is multiplied where it stands for float32. For other types it is laid out anew,
         or ``packed``, from a packed file, is used.

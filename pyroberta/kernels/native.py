@@ -10,7 +10,7 @@ import numpy as np
 from ..activations import activation_index
 from ..arrays import Array, IntArray
 from ..checkpoint import BlockTensors, Table, block_layers
-from ..compute_types import COMPUTE_TYPES, head_type
+from ..compute_types import COMPUTE_TYPES, compute_type_of
 from ..config import RobertaConfig
 from ..errors import CheckpointError, InputError
 from ..run_options import RunOptions
@@ -141,7 +141,7 @@ class NativeKernels:
         return self._kernels.linear_rows(x, weight, bias)
 
     def head_linear(self, weight: Table, bias: Array, packed: Array | None) -> HeadLinear:
-        compute_type, (rows, columns) = head_type(self.compute_type), weight.shape
+        compute_type, (rows, columns) = compute_type_of(self.compute_type).head, weight.shape
         if compute_type == "float32":
             return HeadLinear(lambda x: self.linear_rows(x, weight.array(), bias))
         index = COMPUTE_TYPES.index(compute_type)

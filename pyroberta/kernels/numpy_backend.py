@@ -12,7 +12,7 @@ from .. import reference
 from ..activations import activation_index
 from ..arrays import Array, IntArray
 from ..checkpoint import BlockTensors, Table, block_layers
-from ..compute_types import head_type
+from ..compute_types import compute_type_of
 from ..config import RobertaConfig
 from ..run_options import RunOptions
 from .contract import HeadLinear, RunResult
@@ -79,7 +79,7 @@ class ReferenceKernels:
         return reference.linear_rows(x, weight, bias)
 
     def head_linear(self, weight: Table, bias: Array, packed: Array | None) -> HeadLinear:
-        rounding, rows = head_type(self.compute_type), len(bias)
+        rounding, rows = compute_type_of(self.compute_type).head, len(bias)
 
         def call(x: Array) -> Array:
             # Piece by piece: the table in this dtype can be two gigabytes.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from builds import ISAS
-from kernels.test_linear import LINEAR, exact, index, inputs
+from kernels.products import LINEAR, exact, index, inputs
 from support import runs_here
 
 from pyroberta.activations import ACTIVATIONS

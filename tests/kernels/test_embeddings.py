@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernels.test_layer_norm import bound
+from kernels.norms import bound
 
 from pyroberta import reference
 

@@ -2,23 +2,13 @@
 
 import numpy as np
 import pytest
+from kernels.norms import EPS, bound
 
 from pyroberta import reference
 
 # Around the vector widths (1, 8, 16), so that every tail length of every build is taken,
 # then the widths of real models.
 COLS = [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 768, 1024]
-EPS = 1e-5
-
-
-def bound(z, gamma, beta):
-    """The error kernels.h allows, for each output."""
-    z = z.astype(np.float64)
-    mean, std = z.mean(-1, keepdims=True), np.sqrt(z.var(-1, keepdims=True) + EPS)
-    normal = (z - mean) / std
-    exact = np.abs(normal * gamma + beta).astype(np.float32)
-    offset = np.maximum(1, np.abs(mean) / std)
-    return 4e-7 * (1 + np.abs(normal)) * offset * np.abs(gamma) + np.spacing(exact)
 
 
 def inputs(rng, rows, cols, mean=0.0):

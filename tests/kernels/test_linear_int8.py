@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernels.test_linear import LINEAR, check, index, inputs
+from kernels.products import LINEAR, check, index, inputs
 
 from pyroberta.compute_types import (
     INT8_GROUP,

@@ -5,9 +5,9 @@ import itertools
 
 import numpy as np
 import pytest
-from kernels import test_run_blocks_cache as decoder
-from kernels.test_linear import splits
-from kernels.test_run_blocks import make, ragged, run
+from kernels import decoder_blocks as decoder
+from kernels.blocks import make, ragged, run
+from kernels.products import splits
 
 from pyroberta import reference
 from pyroberta.compute_types import COMPUTE_TYPES

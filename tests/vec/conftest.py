@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from vec.builds import Vectors, builds, compiler, runs_here, vectors_here
+from vec.compiled import Vectors, builds, compiler, runs_here, vectors_here
 from vec.numbers import reseed
 
 collect_ignore_glob = [] if compiler() else ["test_[!b]*.py"]

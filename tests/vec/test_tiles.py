@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from vec.builds import library, runs_here
+from vec.compiled import library, runs_here
 from vec.numbers import RNG, bfloat16_of
 
 TILES = {"emulated-amx": ["-DPYROBERTA_EMULATE_AMX"]} | ({"amx": []} if runs_here("amx") else {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from vec.builds import Vectors
+from vec.compiled import Vectors
 from vec.numbers import HARD, RNG, any_bits, assert_bits, bfloat16_of, from_bits, near, wide
 
 

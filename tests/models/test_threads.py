@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import CLASSES, HEADS, batch_for, main_output, make_folder, needs_core, run_python
+from builds import ISAS
+from support import (
+    CLASSES,
+    FASTEST,
+    HEADS,
+    batch_for,
+    main_output,
+    make_folder,
+    needs_core,
+    on_build,
+    run_python,
+    runs_here,
+)
 
 import pyroberta
 from pyroberta.checkpoint import Table
@@ -42,8 +55,12 @@ def test_the_default_is_not_above_omp_num_threads(text):
 
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "many", "4294967296", "²"])
-def test_an_omp_num_threads_that_says_nothing_is_left_aside(text):
-    assert printed(COUNT, OMP_NUM_THREADS=text) == printed(COUNT)
+def test_an_omp_num_threads_that_says_nothing_is_left_aside(text, monkeypatch):
+    monkeypatch.delenv("PYROBERTA_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    without = threads.default_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert threads.default_num_threads() == without
 
 
 @needs_core
@@ -53,14 +70,20 @@ def test_our_own_variable_wins_over_all():
     assert printed(code, PYROBERTA_NUM_THREADS=" 3 ") == "3"
 
 
-@needs_core
 @pytest.mark.parametrize("text", ["", "0", "-1", "two", "1.5", "1,2", "²"])
-def test_a_bad_value_of_our_own_variable_is_refused_with_it(text):
-    result = run_python("import pyroberta; pyroberta.get_num_threads()", PYROBERTA_NUM_THREADS=text)
+def test_a_bad_value_of_our_own_variable_is_refused_with_it(text, monkeypatch):
+    monkeypatch.setenv("PYROBERTA_NUM_THREADS", text)
+    message = f"PYROBERTA_NUM_THREADS must be a whole number of at least 1, not {text!r}"
+    with pytest.raises(pyroberta.ConfigError, match=re.escape(message)):
+        threads.default_num_threads()
+
+
+@needs_core
+def test_the_first_use_of_the_kernels_refuses_a_bad_value():
+    code = "import pyroberta; pyroberta.get_num_threads()"
+    result = run_python(code, PYROBERTA_NUM_THREADS="two")
     assert result.returncode == 1
-    message = (
-        f"ConfigError: PYROBERTA_NUM_THREADS must be a whole number of at least 1, not {text!r}"
-    )
+    message = "ConfigError: PYROBERTA_NUM_THREADS must be a whole number of at least 1, not 'two'"
     assert result.stderr.strip().endswith(message)
 
 
@@ -187,12 +210,18 @@ print("done")
     assert printed(code) == "done"
 
 
-@pytest.mark.parametrize("architecture", HEADS)
+# Every head on the build in use; on the others, whose threads are the same, one.
+@needs_core
+@pytest.mark.parametrize(
+    ("isa", "architecture"),
+    [*((FASTEST, head) for head in HEADS), *((i, "base") for i in ISAS if runs_here(i))][:-1],
+)
 def test_one_model_called_by_8_threads_at_once_gives_the_bits_of_one(
     architecture, isa, restored_threads, tmp_path
 ):
     pyroberta.set_num_threads(2)
-    model = CLASSES[architecture].from_pretrained(make_folder(tmp_path, architecture))
+    with on_build(isa):
+        model = CLASSES[architecture].from_pretrained(make_folder(tmp_path, architecture))
     rng = np.random.default_rng(0)
     batches = [
         batch_for(architecture, rng.integers(2, 37, (int(rows), int(tokens))))

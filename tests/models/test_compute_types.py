@@ -13,7 +13,7 @@ from pyroberta.compute_types import (
     COMPUTE_TYPES,
     INT8_GROUP,
     SIGNS,
-    head_type,
+    compute_type_of,
     quantise_columns,
     quantise_rows,
     rotate,
@@ -232,7 +232,7 @@ def test_rounded_keeps_the_dtype_and_is_within_the_types_error(rng, compute_type
 
 
 def test_what_heads_are_computed_in():
-    assert [head_type(one) for one in COMPUTE_TYPES] == [
+    assert [compute_type_of(one).head for one in COMPUTE_TYPES] == [
         "float32", "float32", "bfloat16", "bfloat16",
     ]  # fmt: skip
-    assert head_type("float64") == "float64"
+    assert compute_type_of("float64").head == "float64"

@@ -7,8 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
+from accuracy.cases import LABELS, PAIRS, SCORES, TEXTS, pair_lines, write
 from support import needs_core
-from text.accuracy_cases import LABELS, PAIRS, SCORES, TEXTS, pair_lines, write
 
 import pyroberta
 from pyroberta import RobertaConfig, pipeline
@@ -174,8 +174,10 @@ def spearman(x, y):
     return pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-12)
 
 
-@pytest.mark.parametrize("architecture", [None, "base", "for_causal_language_modeling"])
-@pytest.mark.parametrize("pooling", [None, "cls"])
+@pytest.mark.parametrize(
+    ("architecture", "pooling"),
+    [(None, None), (None, "cls"), ("base", "cls"), ("for_causal_language_modeling", None)],
+)
 def test_pairs_are_scored_by_their_likeness(architecture, pooling):
     done = []
     report = compare(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model.packing import (
+from checkpoint.packing import (
     ALL,
     IDS,
     LM,
@@ -188,7 +188,7 @@ def test_another_compute_type_than_the_files_is_refused(asked, tmp_path):
 
 
 def test_without_the_extension_a_packed_file_is_refused(tmp_path):
-    from model.test_fallback import WITHOUT
+    from models.without import WITHOUT
 
     out = pack(make_folder(tmp_path / "a", "base"), tmp_path / "b")
     code = f"warnings.simplefilter('ignore')\npyroberta.from_pretrained({str(out)!r})"

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
+from models.without import WITHOUT
 from support import make_folder, run_python
-
-# What an installation without a compiler looks like: no module of that name.
-WITHOUT = """
-import sys, warnings
-class NoExtension:
-    def find_spec(self, name, path=None, target=None):
-        if name == "pyroberta._core":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, NoExtension())
-import pyroberta
-"""
 
 
 def test_a_model_runs_on_the_reference_with_one_warning(tmp_path):

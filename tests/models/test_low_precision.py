@@ -27,7 +27,7 @@ from support import (
 import pyroberta
 from pyroberta import kernels as door
 from pyroberta.activations import ACTIVATIONS
-from pyroberta.compute_types import COMPUTE_TYPES, head_type
+from pyroberta.compute_types import COMPUTE_TYPES, compute_type_of
 
 LM = "for_masked_language_modeling"
 CLASSIFIER = "for_sequence_classification"
@@ -104,9 +104,11 @@ def test_a_language_models_head_is_computed_in_its_own_type(isa, tmp_path, compu
     kernels = door.core().find_kernels(isa)
 
     def linear(x: Any, weight: Any, bias: Any) -> Any:
-        if head_type(compute_type) == "float32":
+        if compute_type_of(compute_type).head == "float32":
             return kernels.linear_rows(x, weight, bias)
-        packed = door.core().Packed(kernels, weight, COMPUTE_TYPES.index(head_type(compute_type)))
+        packed = door.core().Packed(
+            kernels, weight, COMPUTE_TYPES.index(compute_type_of(compute_type).head)
+        )
         return kernels.linear(x, packed, bias, 0)
 
     x = output.hidden_states[-1].reshape(-1, TINY["hidden_size"])

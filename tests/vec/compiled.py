@@ -14,35 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from pyroberta import kernels as door
+import support
+from builds import builds_of_processor
 
 HERE = Path(__file__).parent
 
 # .ci/mutate_vec points this at a copy that it has broken.
 CSRC = Path(os.environ.get("PYROBERTA_CSRC", HERE.parents[1] / "csrc")).resolve()
 
-AVX2 = ["-mavx2", "-mfma"]
-AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
-AVX512_BF16 = [*AVX512, "-mavx512bf16", "-mavx512vnni"]
-
 
 def builds() -> dict[str, list[str]]:
-    """The builds, and the compiler's flags for each."""
-    return {
-        "scalar": [],
-        "avx2": AVX2,
-        "avx512": AVX512,
-        "avx512_bf16": AVX512_BF16,
-        "amx": [*AVX512_BF16, "-mamx-tile", "-mamx-bf16", "-mamx-int8"],
-    }
+    """The builds for processors of this kind, and the compiler's flags for each."""
+    return {build.name: list(build.flags) for build in builds_of_processor()}
 
 
 def runs_here(build: str) -> bool:
     """Whether this CPU runs the build: the one with no flags always, others as the kernels say."""
-    if not builds()[build]:
-        return True
-    return door.has_core() and door.core().find_kernels(build) is not None
+    return not builds()[build] or support.runs_here(build)
 
 
 def compiler() -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model.packing import LM, bits, needs_core, pack
+from checkpoint.packing import LM, bits, needs_core, pack
 from safetensors import safe_open
 from support import TINY, draw_tensors, make_folder, on_build, run_python, write_folder
 

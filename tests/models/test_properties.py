@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builds import ISAS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import CLASSES, HEADS, MAX_TOKENS, TINY, main_output, make_folder
+from support import CLASSES, HEADS, MAX_TOKENS, TINY, main_output, make_folder, on_build, runs_here
 
 import pyroberta
 from pyroberta.compute_types import COMPUTE_TYPES
@@ -43,6 +44,26 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: make_folder(root / name, name) for name in HEADS} | {"turned": turned}
 
 
+def both(examples: int, check: Any, **drawn: st.SearchStrategy[Any]) -> tuple[Any, Any]:
+    """Two tests of what ``check`` draws: all examples on the build in use, 10 on each other one.
+
+    What differs from build to build is in the kernels, which tests/kernels runs on each in full;
+    what is drawn here (padding, order, threads) goes through the same code above them.
+    """
+
+    @few(max_examples=examples)
+    @given(**drawn)
+    def on_the_build_in_use(fastest, restored_threads, **values):
+        check(fastest, **values)
+
+    @few(max_examples=10)
+    @given(**drawn)
+    def on_other_builds(other, restored_threads, **values):
+        check(other, **values)
+
+    return on_the_build_in_use, on_other_builds
+
+
 @pytest.fixture(params=COMPUTE_TYPES)
 def compute_type(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -50,6 +71,21 @@ def compute_type(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def model(isa: str, folders: dict[str, Path], compute_type: str) -> Any:
+    return load(folders, compute_type)
+
+
+@pytest.fixture
+def fastest(folders: dict[str, Path], compute_type: str) -> Any:
+    return load(folders, compute_type)
+
+
+@pytest.fixture(params=[isa for isa in ISAS if runs_here(isa)][:-1])
+def other(request: pytest.FixtureRequest, folders: dict[str, Path], compute_type: str) -> Any:
+    with on_build(request.param):
+        return load(folders, compute_type)
+
+
+def load(folders: dict[str, Path], compute_type: str) -> Any:
     name = "for_token_classification"
     folder = folders[name if compute_type == "float32" else "turned"]
     return CLASSES[name].from_pretrained(folder, compute_type=compute_type)
@@ -100,10 +136,8 @@ def assert_row(arrays: list[np.ndarray], i: int, columns: np.ndarray, single: An
         assert not rest.any()
 
 
-@few(max_examples=50)
-@given(batch=batches, threads=st.integers(1, 4), data=st.data())
-def test_a_row_has_the_same_bits_in_any_batch_padding_and_number_of_threads(
-    model, restored_threads, batch, threads, data
+def check_a_row_has_the_same_bits_in_any_batch_padding_and_number_of_threads(
+    model, batch, threads, data
 ):
     pyroberta.set_num_threads(1)
     singles = [alone(model, row) for row in batch]
@@ -117,11 +151,19 @@ def test_a_row_has_the_same_bits_in_any_batch_padding_and_number_of_threads(
         assert_row(arrays, i, places[i], single)
 
 
-@few(max_examples=25)
-@given(batch=batches, threads=st.integers(1, 4), data=st.data())
-def test_rows_in_another_order_give_the_same_rows_in_that_order(
-    model, restored_threads, batch, threads, data
-):
+(
+    test_a_row_has_the_same_bits_in_any_batch_padding_and_number_of_threads,
+    test_a_row_has_the_same_bits_in_any_batch_padding_and_number_of_threads_elsewhere,
+) = both(
+    50,
+    check_a_row_has_the_same_bits_in_any_batch_padding_and_number_of_threads,
+    batch=batches,
+    threads=st.integers(1, 4),
+    data=st.data(),
+)
+
+
+def check_rows_in_another_order_give_the_same_rows_in_that_order(model, batch, threads, data):
     pyroberta.set_num_threads(threads)
     ids, _ = spread(batch, data)
     mask = ids != PAD
@@ -131,9 +173,19 @@ def test_rows_in_another_order_give_the_same_rows_in_that_order(
         assert_same_bits(other, one[order])
 
 
-@few(max_examples=25)
-@given(batch=batches, hidden=st.booleans(), attentions=st.booleans(), data=st.data())
-def test_asking_for_more_outputs_changes_no_bit_of_the_others(
+(
+    test_rows_in_another_order_give_the_same_rows_in_that_order,
+    test_rows_in_another_order_give_the_same_rows_in_that_order_elsewhere,
+) = both(
+    25,
+    check_rows_in_another_order_give_the_same_rows_in_that_order,
+    batch=batches,
+    threads=st.integers(1, 4),
+    data=st.data(),
+)
+
+
+def check_asking_for_more_outputs_changes_no_bit_of_the_others(
     model, batch, hidden, attentions, data
 ):
     ids, _ = spread(batch, data)
@@ -149,6 +201,19 @@ def test_asking_for_more_outputs_changes_no_bit_of_the_others(
     if attentions:
         for one, other in zip(looked.attentions, full[4:], strict=True):
             assert_same_bits(one, other)
+
+
+(
+    test_asking_for_more_outputs_changes_no_bit_of_the_others,
+    test_asking_for_more_outputs_changes_no_bit_of_the_others_elsewhere,
+) = both(
+    25,
+    check_asking_for_more_outputs_changes_no_bit_of_the_others,
+    batch=batches,
+    hidden=st.booleans(),
+    attentions=st.booleans(),
+    data=st.data(),
+)
 
 
 @few(max_examples=10)

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from text.accuracy_cases import TEXTS, write
+from accuracy.cases import TEXTS, write
 
 from pyroberta import ConfigError, InputError
 from pyroberta.accuracy import Measurement, Thresholds, compare

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from text.accuracy_cases import LABELS
+from accuracy.cases import LABELS
 
 import pyroberta
 from pyroberta import RobertaConfig, cli

@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from accuracy.cases import TEXTS, pair_lines, write
 from support import needs_core
-from text.accuracy_cases import TEXTS, pair_lines, write
 
 from pyroberta import cli
 from pyroberta.accuracy import compare

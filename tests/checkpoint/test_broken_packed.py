@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from model.packing import (
+from checkpoint.packing import (
     LM,
     bits,
     edit_config,
@@ -21,6 +19,8 @@ from model.packing import (
     pack,
     refused,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support import make_folder
 
 import pyroberta
