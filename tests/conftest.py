@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# NumPy's products on one thread, which it reads as it is loaded: several would wait for the cores
+# that the package's helpers hold for a while after a call.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

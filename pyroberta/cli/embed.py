@@ -79,4 +79,5 @@ def _keep(texts: Iterable[str], kept: deque[str]) -> Iterator[str]:
 
 def _shortest(vector: NDArray[np.float32]) -> list[float]:
     """Numbers that JSON writes in the fewest digits from which the float32 comes back."""
-    return [float(digits) for digits in vector.astype("U")]
+    # One by one: astype("U") lost an interrupt that came while it ran, and the command went on.
+    return [float(str(number)) for number in vector]
