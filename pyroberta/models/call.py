@@ -27,7 +27,10 @@ class Parts:
     """A model's weights, laid out for one kind of kernels.
 
     Attributes:
-        head: what the architecture's ``_load_head`` gave.
+        kernels: that compute with them.
+        embeddings: ids to ``[total, hidden]``.
+        blocks: ``[total, hidden]`` to the same.
+        head: what the architecture's ``_load_head`` gave: ``[n, hidden]`` to logits, or ``None``.
     """
 
     kernels: Kernels

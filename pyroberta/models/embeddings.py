@@ -33,7 +33,15 @@ def embeddings_shapes(config: RobertaConfig) -> Shapes:
 
 @dataclasses.dataclass(frozen=True)
 class Embeddings:
-    """The tables. ``word`` and ``position`` stay in the mapped file; rows are gathered."""
+    """The tables and their layer norm.
+
+    Attributes:
+        word: ``[vocab, hidden]``, and
+        position: ``[max_positions, hidden]``: both stay in the mapped file; rows are gathered.
+        type: ``[max_token_types, hidden]``, in the kernels' dtype.
+        gamma, beta: ``[hidden]``, of the layer norm.
+        eps: added to its variance.
+    """
 
     word: Table
     type: Array

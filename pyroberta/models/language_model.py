@@ -27,6 +27,13 @@ class LMHead:
     The activation is exact GELU whatever the configuration's is, as in the models that trained
     the checkpoints. In float32 a tied head multiplies by the mapped word table as it stands in the
     file.
+
+    Args:
+        config: the sizes.
+        source: its tensors: the dense layer's ``[hidden, hidden]`` and ``[hidden]``, the layer
+            norm's ``[hidden]``, a bias ``[vocab]``, and an untied decoder's ``[vocab, hidden]``.
+        kernels: that compute with them.
+        words: the word table ``[vocab, hidden]``, by which a tied head multiplies.
     """
 
     # What a file may call its tensors: an untied decoder has a bias of its own, and the first
