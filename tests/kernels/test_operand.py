@@ -246,9 +246,11 @@ def test_a_product_without_a_bias_is_written_as_an_operand(kernels, rng):
 def test_wrong_arguments_are_named(kernels, rng):
     x = rng.normal(size=(2, 8)).astype(np.float32)
     packed = _core.Packed(kernels, x, INT8)
-    with pytest.raises(ValueError, match=r"compute_type must be in \[0, 4\), not 4"):
-        kernels.to_operand(4, x)
-    with pytest.raises(ValueError, match=r"compute_type must be in \[0, 4\), not -1"):
+    count = len(COMPUTE_TYPES)
+    message = rf"compute_type must be in \[0, {count}\), not "
+    with pytest.raises(ValueError, match=f"{message}{count}"):
+        kernels.to_operand(count, x)
+    with pytest.raises(ValueError, match=f"{message}-1"):
         _core.Packed(kernels, x, -1)
     with pytest.raises(ValueError, match=r"x must be float32\[-1, -1\], not float32\[8\]"):
         kernels.to_operand(INT8, x[0].copy())

@@ -10,7 +10,7 @@ from pyroberta.compute_types import COMPUTE_TYPES, INT8_GROUP, quantise_columns,
 
 _core = pytest.importorskip("pyroberta._core")
 
-BFLOAT16X3, BFLOAT16, INT8 = (COMPUTE_TYPES.index(t) for t in COMPUTE_TYPES[1:])
+BFLOAT16X3, BFLOAT16, INT8 = map(COMPUTE_TYPES.index, ("bfloat16x3", "bfloat16", "int8"))
 
 
 # reference.pack puts words of any kind in panels.
