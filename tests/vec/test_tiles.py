@@ -127,6 +127,20 @@ def test_dot_int8(tiles, c, a, b, rows, words):
     np.testing.assert_array_equal(tiles.stored(c).view(np.int32)[:rows], want)
 
 
+# AMX itself refuses a product of such tiles; in plain C++ it shows what a load leaves beyond them.
+@pytest.mark.parametrize("tiles", ["emulated-amx"], indirect=True)
+def test_a_load_leaves_zeros_beyond_its_shape(tiles):
+    tiles.set_shapes(WHOLE, [64] * 6 + [32] * 2)
+    x, w = some_bytes(16, 64) | 1, some_bytes(16, 64) | 1
+    tiles.load(4, x)
+    tiles.load(6, w)
+    tiles.clear(0)
+    tiles.dot("int8", 0)
+    product = tiles.stored(0).view(np.int32)
+    assert product[:, :8].any(axis=0).all()
+    assert not product[:, 8:].any()
+
+
 @pytest.mark.parametrize(("rows", "words"), [(16, 16), (1, 16), (5, 16), (16, 3), (7, 9)])
 @pytest.mark.parametrize(("c", "a", "b"), DOTS)
 def test_dot_bfloat16(tiles, c, a, b, rows, words):
