@@ -1,0 +1,213 @@
+"""What all architectures share of their weights: opened, drawn, saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from ..arrays import Array, Shapes
+from ..checkpoint import (
+    PackedSource,
+    RandomSource,
+    Source,
+    blocks_shapes,
+    save_checkpoint,
+    save_packed,
+)
+from ..checks import check_count
+from ..config import RobertaConfig
+from ..errors import ConfigError, InputError
+from ..kernels import Kernels, choose_kernels
+from .blocks import Blocks
+from .call import Parts
+from .embeddings import Embeddings, embeddings_shapes
+from .folder import open_folder
+
+Self = TypeVar("Self", bound="Weights")
+
+
+class Weights:
+    """A model's weights, and where they come from. ``Model`` adds what a call computes."""
+
+    architecture: ClassVar[str]
+    # What config.json says of the class besides its configuration.
+    _saved_keys: ClassVar[Mapping[str, Any]] = {}
+    # What a file may call the tensors of the head, and those of all heads: any of them may stand
+    # in the file of a model that is opened as another class, and is left aside there.
+    head_tensors: ClassVar[Collection[str]] = ()
+    aside: ClassVar[set[str]] = set()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        Weights.aside.update(cls.head_tensors)
+
+    def __init__(self, config: RobertaConfig, source: Source, kernels: Kernels) -> None:
+        self.config = config
+        self.compute_type = kernels.compute_type
+        self.backend = kernels.backend
+        self._source = source
+        self._parts = self._load(kernels)
+        self._training_parts: Parts | None = None
+
+    def __repr__(self) -> str:
+        c = self.config
+        return (
+            f"{type(self).__name__}({c.num_blocks} blocks, hidden_size={c.hidden_size}, "
+            f"vocab_size={c.vocab_size}, compute_type={self.compute_type!r}, "
+            f"backend={self.backend!r})"
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Self],
+        path: str | os.PathLike[str],
+        *,
+        compute_type: str | None = None,
+        backend: str = "native",
+        add_pooling_layer: bool | None = None,
+        memory_map: bool = True,
+        **config_overrides: Any,
+    ) -> Self:
+        """Load a checkpoint's folder as Hugging Face writes it, or a packed one.
+
+        Args:
+            path: holds ``config.json`` and ``model.safetensors`` (or its shards and their index),
+                or what ``save_packed`` wrote.
+            compute_type: what the products round to: ``"float32"``, ``"bfloat16x3"``,
+                ``"bfloat16"`` or ``"int8"`` (see ``compute_types.py``), or ``"float64"`` on the
+                reference backend. ``None``: ``"float32"``, or what a packed file was packed for.
+            backend: ``"native"`` or ``"reference"`` (the same graph over NumPy).
+            add_pooling_layer: for ``RobertaModel``: ``None`` as the file has it, ``True``
+                demands a pooler, ``False`` leaves it out.
+            memory_map: keep word and position tables, and packed weights, in the mapped file;
+                ``False`` reads them, which survives a file that is cut while it is in use.
+            **config_overrides: fields of ``RobertaConfig`` to set.
+
+        Raises:
+            FileNotFoundError: a file that is not there.
+            ConfigError: ``config.json`` is not of a model that this package computes.
+            CheckpointError: a tensor is missing, extra or misshapen, or a file is broken.
+        """
+        config = RobertaConfig.from_pretrained(path, **config_overrides)
+        source, kernels = open_folder(path, compute_type, backend, memory_map)
+        shapes = cls._shapes(config, source.names(), add_pooling_layer)
+        source.check(shapes, Weights.aside, cross_attention=config.use_cross_attention)
+        source.keep(shapes)
+        return cls(config, source, kernels)
+
+    @classmethod
+    def from_config(
+        cls: type[Self],
+        config: RobertaConfig,
+        *,
+        seed: int,
+        compute_type: str = "float32",
+        backend: str = "native",
+        add_pooling_layer: bool | None = None,
+    ) -> Self:
+        """A new model with random weights.
+
+        Args:
+            config: its sizes; ``initializer_range`` is the standard deviation of the matrices.
+            seed: a whole number of at least 0: the same one gives the same weights.
+            compute_type, backend: as in ``from_pretrained``.
+            add_pooling_layer: for ``RobertaModel``: ``False`` leaves the pooler out.
+        """
+        seed = check_count("seed", seed, 0)
+        kernels = choose_kernels(backend, compute_type)
+        shapes = cls._shapes(config, None, add_pooling_layer)
+        source = RandomSource(shapes, seed, config.initializer_range, config.pad_token_id)
+        return cls(config, source, kernels)
+
+    def save_pretrained(self, path: str | os.PathLike[str]) -> None:
+        """Write ``config.json`` and ``model.safetensors`` (float32) as Hugging Face reads them."""
+        prefix = "" if self.architecture == "base" else "roberta."
+        encoder = ("embeddings.", "encoder.", "pooler.")
+        tensors = {
+            prefix + name if name.startswith(encoder) else name: self._source.read(name)
+            for name in sorted(self._source.names())
+        }
+        if "lm_head.decoder.weight" in tensors:  # an untied decoder has its own name for the bias
+            tensors["lm_head.decoder.bias"] = tensors["lm_head.bias"]
+        save_checkpoint(path, self._config_json(), tensors)
+
+    def save_packed(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights as this model's kernels use them, and ``config.json``.
+
+        ``from_pretrained`` then maps them and uses them where they are: nothing is converted, and
+        processes share the memory. One file serves every CPU whose kernels have the same layout.
+
+        Raises:
+            InputError: a model on the reference backend, or one that was packed itself; a folder
+                that holds a checkpoint.
+        """
+        kernels = self._parts.kernels
+        if kernels.family is None:
+            raise InputError(f"backend must be 'native' to pack a model, not {self.backend!r}")
+        if isinstance(self._source, PackedSource):
+            raise InputError("model must come from a checkpoint, not from a packed file")
+        packed = self._parts.blocks.packed() | self._packed_head()
+        save_packed(
+            path, self._config_json(), self._source, packed, kernels.compute_type, kernels.family
+        )
+
+    def _config_json(self) -> dict[str, Any]:
+        config = self.config.to_hf() | {"architectures": [type(self).__name__], **self._saved_keys}
+        return config | {"torch_dtype": "float32"}
+
+    @classmethod
+    def _shapes(
+        cls, config: RobertaConfig, names: set[str] | None, add_pooling_layer: bool | None
+    ) -> Shapes:
+        """Every tensor that the model needs; ``names`` are the file's, ``None`` for a new model."""
+        if add_pooling_layer and cls.architecture != "base":
+            raise ConfigError(
+                f"add_pooling_layer must be None or False for {cls.__name__}, whose head says "
+                "whether it has a pooler, not True"
+            )
+        head = cls._head_shapes(config, names, add_pooling_layer)
+        cross = cls._has_cross_attention(config)
+        return embeddings_shapes(config) | blocks_shapes(config, cross=cross) | head
+
+    @classmethod
+    def _has_cross_attention(cls, config: RobertaConfig) -> bool:
+        """Whether the blocks have cross attention: only the causal model's may."""
+        return False
+
+    @classmethod
+    def _head_shapes(
+        cls, config: RobertaConfig, names: set[str] | None, add_pooling_layer: bool | None
+    ) -> Shapes:
+        raise NotImplementedError
+
+    def _load_head(self, source: Source, kernels: Kernels, embeddings: Embeddings) -> Any:
+        raise NotImplementedError
+
+    def _packed_head(self) -> dict[str, Array]:
+        """The packed weights of the head, for a packed file; most heads have none."""
+        return {}
+
+    def _load(self, kernels: Kernels) -> Parts:
+        embeddings = Embeddings.load(self.config, self._source, kernels.dtype)
+        return Parts(
+            kernels=kernels,
+            embeddings=embeddings,
+            blocks=Blocks(
+                self.config,
+                self._source,
+                kernels,
+                cross=self._has_cross_attention(self.config),
+            ),
+            head=self._load_head(self._source, kernels, embeddings),
+        )
+
+    def _for_training(self) -> Parts:
+        """The same weights for the reference kernels, read again where they were packed."""
+        if self.compute_type not in ("float32", "float64"):
+            raise InputError(f"training must be in float32 or float64, not {self.compute_type}")
+        if self._parts.kernels.has_dropout:
+            return self._parts
+        if self._training_parts is None:
+            self._training_parts = self._load(choose_kernels("reference", "float32"))
+        return self._training_parts
