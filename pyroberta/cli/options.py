@@ -15,7 +15,7 @@ def work_options() -> argparse.ArgumentParser:
     """A parent with the options of every command that computes."""
     work = argparse.ArgumentParser(add_help=False)
     work.add_argument(
-        "--batch-tokens", type=int, metavar="N", help="the most tokens computed together (4096)"
+        "--batch-tokens", type=int, metavar="N", help="the most tokens computed together (2048)"
     )
     add_threads(work)
     return work

@@ -19,7 +19,7 @@ from .extension import chosen_isa
 
 # The tokens whose rows of a table are widened to float32 at a time: those of all would be as much
 # as their hidden states, for each table.
-_WIDENED = 64
+_WIDENED = 256
 
 
 class NativeKernels:
