@@ -123,14 +123,15 @@ class NativeKernels:
         beta: Array,
         eps: float,
     ) -> Array:
+        places, positions = _float32_span(position, positions)
+
         def embed(at: slice) -> Array:
             words, own_ids = _float32_rows(word, ids[at])
-            places, own_positions = _float32_rows(position, positions[at])
             return self._kernels.embeddings(
-                words, type, places, own_ids, types[at], own_positions, gamma, beta, eps
+                words, type, places, own_ids, types[at], positions[at], gamma, beta, eps
             )
 
-        if len(ids) <= _WIDENED or (word.is_float32 and position.is_float32):
+        if len(ids) <= _WIDENED or word.is_float32:
             return embed(slice(None))
         x = np.empty((len(ids), type.shape[1]), np.float32)
         for begin in range(0, len(ids), _WIDENED):
@@ -186,3 +187,12 @@ def _float32_rows(table: Table, ids: IntArray) -> tuple[Array, IntArray]:
     if table.is_float32:
         return table.array(), ids
     return table.rows(ids), np.arange(len(ids))
+
+
+def _float32_span(table: Table, ids: IntArray) -> tuple[Array, IntArray]:
+    """The same for indices that are near each other, as the positions of many rows are."""
+    if len(ids) and not table.is_float32:
+        first, last = int(ids.min()), int(ids.max())
+        if last - first < len(ids):
+            return table.rows(slice(first, last + 1)), ids - first
+    return _float32_rows(table, ids)
