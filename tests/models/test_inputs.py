@@ -11,6 +11,7 @@ from support import CLASSES, FLOAT64, HEADS, MAX_TOKENS, main_output, make_folde
 
 import pyroberta
 from pyroberta import InputError
+from pyroberta.models.inputs import read_batch
 
 IDS = [[0, 5, 6, 2], [0, 7, 2, 1]]
 MASK = [[1, 1, 1, 1], [1, 1, 1, 0]]
@@ -32,6 +33,20 @@ def model(models: dict[str, Any]) -> Any:
 
 def exactly(text: str) -> str:
     return f"^{re.escape(text)}$"
+
+
+@pytest.mark.parametrize(
+    ("ids", "positions"),
+    [
+        ([7, 8, 1, 9, 1], [2, 3, 1, 4, 1]),
+        ([1, 1, 7, 8], [1, 1, 2, 3]),
+        ([7, 1, 1, 8], [2, 1, 1, 3]),
+        ([1, 1], [1, 1]),
+    ],
+)
+def test_pads_are_not_counted_in_positions(model, ids, positions):
+    ragged = read_batch(model.config, [ids], [[1] * len(ids)], None, None)
+    np.testing.assert_array_equal(ragged.positions, positions)
 
 
 @pytest.mark.parametrize("word", [-1, 37, 2**40])

@@ -122,6 +122,7 @@ def test_several_masks_give_a_list_each_and_keep_the_other_masks(fill):
     assert len(first) == len(second) == 2
     assert all("<mask> woman" in answer["sequence"] for answer in first)
     assert all(answer["sequence"].startswith("<s>The<mask> man") for answer in second)
+    assert all(answer["sequence"].count("<mask>") == 1 for answer in [*first, *second])
 
 
 @needs_core
