@@ -1,8 +1,11 @@
 // The contract is in memory.h.
 #include "memory.h"
 
+#include <pthread.h>
+
 #include <cstdlib>
 #include <limits>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -11,6 +14,16 @@
 #endif
 
 namespace pyroberta {
+namespace {
+
+// Of all workspaces: one, so that a fork can wait until no thread has it. A child that began with
+// it locked would wait for ever for a thread that it does not have.
+std::mutex mutex;
+void lock() { mutex.lock(); }
+void unlock() { mutex.unlock(); }
+[[maybe_unused]] const int handlers_set = pthread_atfork(lock, unlock, unlock);
+
+}  // namespace
 
 Buffer::Buffer(std::size_t size) : size_(size) {
   constexpr std::size_t kHuge = std::size_t{2} << 20, kLine = 64;
@@ -31,7 +44,7 @@ void Buffer::Free::operator()(float* p) const { std::free(p); }
 
 Buffer Workspaces::take(std::size_t size) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<std::mutex> lock(mutex);
     free_.reserve(2);  // so that give_back never allocates
     for (std::size_t i = 0; i < free_.size(); ++i) {
       // One that is four times too large goes back to the system: memory follows the use.
@@ -47,7 +60,7 @@ Buffer Workspaces::take(std::size_t size) {
 }
 
 void Workspaces::give_back(Buffer buffer) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::lock_guard<std::mutex> lock(mutex);
   if (free_.size() < 2) free_.push_back(std::move(buffer));
 }
 

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 namespace pyroberta {
@@ -26,7 +25,7 @@ class Buffer {
 };
 
 // Workspaces that outlive a call, so that the next call finds its memory mapped. Safe from several
-// threads. Keeps at most two buffers.
+// threads, and in the child of a fork whatever these did. Keeps at most two buffers.
 class Workspaces {
  public:
   // A buffer of at least `size` floats, with any content. Give it back when done.
@@ -34,7 +33,6 @@ class Workspaces {
   void give_back(Buffer buffer);
 
  private:
-  std::mutex mutex_;
   std::vector<Buffer> free_;
 };
 

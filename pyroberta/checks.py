@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import operator
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .arrays import Array
 from .errors import InputError
 
 # What is shown of a value in an error.
 _EXCERPT = 60
 
 
-def check_count(name: str, value: Any, low: int) -> int:
-    """A whole number of at least ``low``. Raises InputError."""
+def check_count(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """A whole number of at least ``low`` (and at most ``high``). Raises InputError."""
     with contextlib.suppress(TypeError):
         number = operator.index(value)
-        if not isinstance(value, bool) and number >= low:
+        if not isinstance(value, bool) and number >= low and (high is None or number <= high):
             return number
-    raise InputError(f"{name} must be a whole number of at least {low}, not {value!r}")
+    wanted = f"of at least {low}" if high is None else f"in [{low}, {high}]"
+    raise InputError(f"{name} must be a whole number {wanted}, not {excerpt(value)}")
 
 
 def check_flag(
@@ -46,6 +49,35 @@ def check_path(
         return Path(value)
     except TypeError:
         raise error(f"{name} must be {what}, not {value!r}") from None
+
+
+def as_array(name: str, value: Any) -> Array:
+    """``value`` as NumPy reads it. Raises InputError where it cannot, and for a masked array."""
+    # numpy.ma is not asked: it is not imported before somebody needs it, and cannot be at the end.
+    if isinstance(value, np.ndarray) and hasattr(value, "mask"):
+        raise InputError(
+            f"{name} must be an array without a mask of its own, not a masked array: "
+            "give its data, and what is attended to as attention_mask"
+        )
+    try:
+        array: Array = np.asarray(value)
+    except ValueError:
+        if isinstance(value, (list, tuple)):
+            raise InputError(
+                f"{name} must be an array with rows of one length, not a ragged list"
+            ) from None
+        raise _unreadable(name, value) from None
+    except Exception:  # another library's array raises what it likes
+        raise _unreadable(name, value) from None
+    return array
+
+
+def _unreadable(name: str, value: object) -> InputError:
+    error = sys.exc_info()[1]
+    return InputError(
+        f"{name} must be what NumPy can read, not this {type(value).__name__} "
+        f"({excerpt(str(error))}): a tensor of PyTorch is read as tensor.detach().float().numpy()"
+    )
 
 
 def excerpt(value: object) -> str:

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/gil.h"
 #include "blocks/block.h"
 #include "packing.h"
 #include "threads/whole.h"
@@ -41,8 +42,8 @@ void set_linear(Block& block, const std::string& name, const FloatArray& weight,
   const Linear& linear = layer_with_bias(block, name, bias);
   require_shape("weight", weight,
                 {static_cast<py::ssize_t>(linear.n), static_cast<py::ssize_t>(linear.k)});
-  py::gil_scoped_release unlocked;
-  pack(block.kernels, linear.type, weight.data(), linear.n, linear.k, linear.packed);
+  without_gil(
+      [&] { pack(block.kernels, linear.type, weight.data(), linear.n, linear.k, linear.packed); });
 }
 
 // Open files, closed again whatever happens.
@@ -85,11 +86,10 @@ void read_linear(Block& block, const std::string& name,
     throw py::value_error("places must have " + std::to_string(linear.n) + " rows, not " +
                           std::to_string(rows));
   }
-  bool sound;
-  {
-    py::gil_scoped_release unlocked;
+  bool sound = false;
+  without_gil([&] {
     sound = pack_from_files(block.kernels, linear.type, parts, linear.n, linear.k, linear.packed);
-  }
+  });
   if (!sound) {
     PyErr_SetString(PyExc_OSError, "the file ends early, or can not be read");
     throw py::error_already_set();
@@ -120,9 +120,10 @@ FloatArray cross_key_values(const Block& block, const FloatArray& x) {
   const Linear& layer = block.cross_key_value;
   FloatArray y(Shape{x.shape(0), static_cast<py::ssize_t>(layer.n)});
   float* out = y.mutable_data();
-  py::gil_scoped_release unlocked;
-  linear(block.kernels, layer.type, x.data(), size(x.shape(0)), layer.k, layer.n, layer.packed,
-         layer.bias, Activation::linear, out);
+  without_gil([&] {
+    linear(block.kernels, layer.type, x.data(), size(x.shape(0)), layer.k, layer.n, layer.packed,
+           layer.bias, Activation::linear, out);
+  });
   return y;
 }
 

@@ -6,8 +6,10 @@
 #include <optional>
 
 #include "bindings/arrays.h"
+#include "bindings/gil.h"
 #include "memory.h"
 #include "packing.h"
+#include "threads/floating_point.h"
 #include "threads/whole.h"
 
 namespace pyroberta {
@@ -23,8 +25,7 @@ class Packed {
     n = weight.shape(0);
     k = weight.shape(1);
     buffer_ = Buffer(words());
-    py::gil_scoped_release unlocked;
-    pack(kernels, type, weight.data(), size(n), size(k), buffer_.data());
+    without_gil([&] { pack(kernels, type, weight.data(), size(n), size(k), buffer_.data()); });
   }
   Packed(const Kernels& kernels, const ByteArray& memory, py::ssize_t rows, py::ssize_t columns,
          int compute_type)
@@ -65,8 +66,7 @@ FloatArray to_operand_(const Kernels& kernels, int compute_type, const FloatArra
   const std::size_t rows = size(x.shape(0)), k = size(x.shape(1));
   FloatArray operand(Shape{x.shape(0), static_cast<py::ssize_t>(kernels.operand_words(type, k))});
   float* out = operand.mutable_data();
-  py::gil_scoped_release unlocked;
-  to_operand(kernels, type, x.data(), rows, k, out);
+  without_gil([&] { to_operand(kernels, type, x.data(), rows, k, out); });
   return operand;
 }
 
@@ -80,9 +80,10 @@ FloatArray linear_(const Kernels& kernels, const FloatArray& x, const Packed& we
   FloatArray y(Shape{x.shape(0), weight.n});
   float* out = y.mutable_data();
   const std::optional<FloatArray>& b = bias;
-  py::gil_scoped_release unlocked;
-  linear(kernels, weight.type, x.data(), size(x.shape(0)), size(weight.k), size(weight.n),
-         weight.data(), data_or_null(b), f, out);
+  without_gil([&] {
+    linear(kernels, weight.type, x.data(), size(x.shape(0)), size(weight.k), size(weight.n),
+           weight.data(), data_or_null(b), f, out);
+  });
   return y;
 }
 
@@ -112,9 +113,11 @@ FloatArray linear_operand_(const Kernels& kernels, const FloatArray& x, const Pa
                            .y_stride = operand_columns(type),
                            .operand = operand.mutable_data(),
                            .operand_type = type};
-  py::gil_scoped_release unlocked;
-  to_operand(kernels, type, x.data(), rows, k, x_operand.data());
-  kernels.linear(args, 0, (n + kernels.panel - 1) / kernels.panel);
+  without_gil([&] {
+    const UsualArithmetic usual;
+    to_operand(kernels, type, x.data(), rows, k, x_operand.data());
+    kernels.linear(args, 0, (n + kernels.panel - 1) / kernels.panel);
+  });
   return operand;
 }
 
@@ -137,8 +140,7 @@ FloatArray linear_rows_(const Kernels& kernels, const FloatArray& x, const Float
                            .activation = Activation::linear,
                            .y = y.mutable_data(),
                            .y_stride = size(n)};
-  py::gil_scoped_release unlocked;
-  linear_rows(kernels, args);
+  without_gil([&] { linear_rows(kernels, args); });
   return y;
 }
 
@@ -149,8 +151,7 @@ FloatArray activate_(const Kernels& kernels, int activation, const FloatArray& x
   FloatArray y(Shape{x.shape(0), x.shape(1)});
   if (y.size() != 0) std::memcpy(y.mutable_data(), x.data(), size(x.nbytes()));
   float* out = y.mutable_data();
-  py::gil_scoped_release unlocked;
-  activate(kernels, f, size(x.shape(0)), size(x.shape(1)), out);
+  without_gil([&] { activate(kernels, f, size(x.shape(0)), size(x.shape(1)), out); });
   return y;
 }
 
@@ -165,9 +166,10 @@ FloatArray layer_norm_(const Kernels& kernels, const FloatArray& x,
   require_shape("beta", beta, {cols});
   FloatArray y(Shape{rows, cols});
   float* out = y.mutable_data();
-  py::gil_scoped_release unlocked;
-  layer_norm(kernels, x.data(), data_or_null(residual), gamma.data(), beta.data(), eps, size(rows),
-             size(cols), out);
+  without_gil([&] {
+    layer_norm(kernels, x.data(), data_or_null(residual), gamma.data(), beta.data(), eps,
+               size(rows), size(cols), out);
+  });
   return y;
 }
 
@@ -190,9 +192,10 @@ FloatArray embeddings_(const Kernels& kernels, const FloatArray& word, const Flo
   require_below("positions", positions, position.shape(0));
   FloatArray y(Shape{rows, cols});
   float* out = y.mutable_data();
-  py::gil_scoped_release unlocked;
-  embeddings(kernels, word.data(), type.data(), position.data(), ids.data(), types.data(),
-             positions.data(), gamma.data(), beta.data(), eps, size(rows), size(cols), out);
+  without_gil([&] {
+    embeddings(kernels, word.data(), type.data(), position.data(), ids.data(), types.data(),
+               positions.data(), gamma.data(), beta.data(), eps, size(rows), size(cols), out);
+  });
   return y;
 }
 
@@ -229,8 +232,10 @@ FloatArray attention_(const Kernels& kernels, const FloatArray& q, const FloatAr
                               .y_stride = size(y.shape(1)),
                               .scratch = scratch.data(),
                               .type = type};
-  py::gil_scoped_release unlocked;
-  (v != nullptr ? kernels.attention : kernels.attention_weights)(args);
+  without_gil([&] {
+    const UsualArithmetic usual;
+    (v != nullptr ? kernels.attention : kernels.attention_weights)(args);
+  });
   return y;
 }
 

@@ -1,6 +1,8 @@
 // The Python module: which builds there are, threads, and what the other files of bindings/ bind.
 // Only csrc/bindings/ knows Python.
 #include "bindings/arrays.h"
+#include "bindings/gil.h"
+#include "threads/floating_point.h"
 #include "threads/placement.h"
 #include "threads/team.h"
 
@@ -25,6 +27,16 @@ const Kernels* find_kernels(const std::string& isa) {
   return nullptr;
 }
 
+// UsualArithmetic around what NumPy computes, whose numbers may be subnormal.
+class PythonsArithmetic {
+ public:
+  void enter() { usual_.emplace(UsualArithmetic::Subnormals::kept); }
+  void leave() { usual_.reset(); }
+
+ private:
+  std::optional<UsualArithmetic> usual_;
+};
+
 }  // namespace
 }  // namespace pyroberta
 
@@ -34,9 +46,14 @@ PYBIND11_MODULE(_core, m) {
   m.attr("version") = PYROBERTA_VERSION;
   m.attr("attention_queries") = kAttentionQueries;
 
+  find_main_thread();
   bind_kernels(m);
   bind_block(m);
   bind_run_blocks(m);
+  py::class_<PythonsArithmetic>(m, "UsualArithmetic")
+      .def(py::init<>())
+      .def("enter", &PythonsArithmetic::enter)
+      .def("leave", &PythonsArithmetic::leave);
   m.def("built_isas", &built_isas);
   m.def("find_kernels", &find_kernels, "isa"_a, py::return_value_policy::reference);
   m.def("set_num_threads", &set_num_threads, "n"_a);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/gil.h"
 #include "blocks/block.h"
 #include "blocks/run_blocks.h"
 #include "memory.h"
@@ -158,10 +159,8 @@ py::tuple run_blocks_(const std::vector<const Block*>& blocks, const FloatArray&
     }
   }
   const RaggedBatch batch = {offsets.data(), size(rows)};
-  {
-    py::gil_scoped_release unlocked;
-    run_blocks(blocks.data(), blocks.size(), batch, options, workspaces, result);
-  }
+  without_gil(
+      [&] { run_blocks(blocks.data(), blocks.size(), batch, options, workspaces, result); });
   return py::make_tuple(y, attentions, cross_attentions);
 }
 

@@ -8,19 +8,22 @@
 namespace pyroberta {
 
 #if defined(__SSE2__)
-SubnormalsAsZero::SubnormalsAsZero() : saved_(_mm_getcsr()) {
-  _mm_setcsr(static_cast<unsigned>(saved_) | 0x8040u);
+// MXCSR: all exceptions masked, to nearest, no flag set; and the two bits for subnormals.
+UsualArithmetic::UsualArithmetic(Subnormals subnormals) : saved_(_mm_getcsr()) {
+  _mm_setcsr(subnormals == Subnormals::zero ? 0x1f80u | 0x8040u : 0x1f80u);
 }
-SubnormalsAsZero::~SubnormalsAsZero() { _mm_setcsr(static_cast<unsigned>(saved_)); }
+UsualArithmetic::~UsualArithmetic() { _mm_setcsr(static_cast<unsigned>(saved_)); }
 #elif defined(__aarch64__)
-SubnormalsAsZero::SubnormalsAsZero() {
+// FPCR: zeros are to nearest, no trap, subnormals kept.
+UsualArithmetic::UsualArithmetic(Subnormals subnormals) {
   asm volatile("mrs %0, fpcr" : "=r"(saved_));
-  asm volatile("msr fpcr, %0" ::"r"(saved_ | (1ull << 24)));
+  const unsigned long long usual = subnormals == Subnormals::zero ? 1ull << 24 : 0;
+  asm volatile("msr fpcr, %0" ::"r"(usual));
 }
-SubnormalsAsZero::~SubnormalsAsZero() { asm volatile("msr fpcr, %0" ::"r"(saved_)); }
+UsualArithmetic::~UsualArithmetic() { asm volatile("msr fpcr, %0" ::"r"(saved_)); }
 #else
-SubnormalsAsZero::SubnormalsAsZero() : saved_(0) {}
-SubnormalsAsZero::~SubnormalsAsZero() = default;
+UsualArithmetic::UsualArithmetic(Subnormals) : saved_(0) {}
+UsualArithmetic::~UsualArithmetic() = default;
 #endif
 
 }  // namespace pyroberta

@@ -3,6 +3,7 @@
 
 #if defined(__linux__)
 #include <sched.h>
+#include <unistd.h>
 #endif
 
 namespace pyroberta {
@@ -30,9 +31,19 @@ int leave_cpus(const int* taken, std::size_t count) {
   }
   return here;
 }
+
+void take_affinity_of_process() {
+  cpu_set_t own, wanted;
+  if (sched_getaffinity(getpid(), sizeof wanted, &wanted) != 0 ||
+      sched_getaffinity(0, sizeof own, &own) != 0 || CPU_EQUAL(&own, &wanted)) {
+    return;
+  }
+  sched_setaffinity(0, sizeof wanted, &wanted);
+}
 #else
 int current_cpu() { return -1; }
 int leave_cpus(const int*, std::size_t) { return -1; }
+void take_affinity_of_process() {}
 #endif
 
 }  // namespace pyroberta

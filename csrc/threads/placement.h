@@ -14,4 +14,8 @@ int current_cpu();
 // lost.
 int leave_cpus(const int* taken, std::size_t count);
 
+// Gives this thread the affinity of the process (of its first thread): a thread begins with that of
+// the one that made it, which may be pinned to one CPU.
+void take_affinity_of_process();
+
 }  // namespace pyroberta

@@ -56,6 +56,7 @@ struct Slot {
   std::atomic<void (*)(const void*, std::size_t, int)> call{nullptr};
   std::atomic<const void*> context{nullptr};
   std::atomic<unsigned> count{0};             // tasks of this phase
+  std::atomic<bool> stopped{false};           // the team is to do no more of them
   alignas(64) std::atomic<unsigned> done{0};  // of them
   // Which team has the slot, in the upper bits, and in the lower 16 how many threads have joined
   // it: a helper's number among them is its own for as long as the team lasts.
@@ -95,7 +96,9 @@ bool run_task_of(Slot& slot, Share& share, std::uint64_t team, int thread, bool 
       continue;
     }
     const unsigned count = slot.count.load(std::memory_order_relaxed);
-    call(context, last ? end_of(left) - 1 : begin_of(left), thread);
+    if (!slot.stopped.load(std::memory_order_relaxed)) {
+      call(context, last ? end_of(left) - 1 : begin_of(left), thread);
+    }
     if (slot.done.fetch_add(1, std::memory_order_acq_rel) + 1 == count) slot.done.notify_all();
     return true;
   }
@@ -159,7 +162,8 @@ bool help(Slot& slot) {
 }
 
 void be_a_helper() {
-  const SubnormalsAsZero subnormals_as_zero;
+  const UsualArithmetic usual_arithmetic;
+  take_affinity_of_process();
   int spins = 0;
   for (;;) {
     const unsigned begun = teams_begun.load(std::memory_order_acquire);
@@ -174,6 +178,7 @@ void be_a_helper() {
       pause();
     } else {
       teams_begun.wait(begun, std::memory_order_acquire);
+      take_affinity_of_process();
       spins = 0;
     }
   }
@@ -195,12 +200,13 @@ void after_fork_in_child() {
   pool_mutex.unlock();
 }
 
+// Set when the extension is loaded, so that no fork comes before them.
+const bool handlers_set =
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
+
 // So many helpers, or as many as the system gives; says how many there are.
 int ensure_helpers(int wanted) {
   const std::lock_guard<std::mutex> lock(pool_mutex);
-  static const bool handlers_set = [] {
-    return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
-  }();
   if (!handlers_set || helpers >= wanted) return helpers;
   // Signals are for the threads of the program.
   sigset_t all, before;
@@ -232,7 +238,10 @@ int take_slot() {
 void set_num_threads(int n) { threads_wanted.store(std::max(1, n)); }
 int num_threads() { return threads_wanted.load(); }
 
-Team::Team(int threads) {
+// Ctrl-C has to end a call within 0.2 s; taking the GIL to see may take 5 ms where others want it.
+constexpr std::chrono::milliseconds kQuestions{50};
+
+Team::Team(int threads) : next_question_(std::chrono::steady_clock::now() + kQuestions) {
   if (threads <= 1) return;
   size_ = 1 + std::min(threads - 1, ensure_helpers(threads - 1));
   if (size_ > 1) slot_ = take_slot();
@@ -243,6 +252,7 @@ Team::Team(int threads) {
   Slot& slot = slots[slot_];
   const std::uint64_t team = (slot.members.load(std::memory_order_relaxed) >> 16) + 1;
   slot.most_members.store(size_, std::memory_order_relaxed);
+  slot.stopped.store(false, std::memory_order_relaxed);
   for (auto& place : slot.places) place.store(-1, std::memory_order_relaxed);
   slot.places[0].store(current_cpu(), std::memory_order_relaxed);
   slot.members.store(team << 16 | 1, std::memory_order_release);
@@ -263,12 +273,25 @@ Team::~Team() {
   }
 }
 
+void Team::ask() {
+  if (interruption_ == nullptr || stopped_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_question_) return;
+  next_question_ = now + kQuestions;
+  stopped_ = interruption_->asked();
+  if (stopped_ && slot_ >= 0) slots[slot_].stopped.store(true, std::memory_order_relaxed);
+}
+
 void Team::run_phase(const Shares& tasks, Call call, const void* context) {
   const std::size_t n = static_cast<std::size_t>(shares()), count = tasks.first[n];
   if (slot_ < 0) {
-    for (std::size_t task = 0; task < count; ++task) call(context, task, 0);
+    for (std::size_t task = 0; task < count && !stopped_; ++task) {
+      call(context, task, 0);
+      ask();
+    }
     return;
   }
+  if (stopped_) return;
   Slot& slot = slots[slot_];
   slot.call.store(call, std::memory_order_relaxed);
   slot.context.store(context, std::memory_order_relaxed);
@@ -285,8 +308,7 @@ void Team::run_phase(const Shares& tasks, Call call, const void* context) {
     slot.signal.notify_all();
   }
   const std::uint64_t team = slot.members.load(std::memory_order_relaxed) >> 16;
-  while (run_task(slot, team, 0, shares())) {
-  }
+  while (run_task(slot, team, 0, shares())) ask();
   for (int spins = 0; spins < kSpins; ++spins) {
     if (slot.done.load(std::memory_order_acquire) == count) return;
     pause();

@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 
 #include "threads/floating_point.h"
+#include "threads/interruption.h"
 
 namespace pyroberta {
 
@@ -32,8 +34,11 @@ struct Shares {
 };
 
 // The calling thread, and what helpers it finds, for one call: made at its beginning, gone at its
-// end. Subnormal numbers are taken as zero meanwhile, and the thread's floating-point environment
-// is put back after. Nothing in it throws or allocates once it is made.
+// end. Arithmetic is the usual one meanwhile (floating_point.h). Nothing in it throws or allocates
+// once it is made.
+//
+// Where this thread has an Interruption, it is asked every twentieth of a second; once it says so,
+// no further task runs, of any phase.
 //
 // Any number of threads may have one at a time: helpers go where there is work. In the child of a
 // fork the pool begins anew.
@@ -92,7 +97,13 @@ class Team {
 
   void run_phase(const Shares& tasks, Call call, const void* context);
 
-  SubnormalsAsZero subnormals_as_zero_;
+  // Asks the interruption, where it is time.
+  void ask();
+
+  UsualArithmetic usual_arithmetic_;
+  Interruption* interruption_ = Interruption::current();
+  std::chrono::steady_clock::time_point next_question_;
+  bool stopped_ = false;
   int slot_ = -1;  // where helpers find this team's phases; -1 for none
   int size_ = 1;
 };

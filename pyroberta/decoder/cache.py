@@ -8,14 +8,17 @@ other tokens by then), which is checked.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Array, IntArray
+from ..checks import as_array
 from ..config import RobertaConfig
 from ..errors import InputError
 from ..models.inputs import read_encoder_batch
@@ -33,6 +36,9 @@ class _Storage:
     cross: CrossInputs | None
     encoder_tokens: int | None  # what the encoder's output must have, where it was said
     version: int = 0
+    # Holds the version, but for as long as a call appends to it: taking it out is one step that no
+    # other thread can come into.
+    turns: set[int] = dataclasses.field(default_factory=lambda: {0})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +135,7 @@ class Cache:
             InputError: a row out of range, or a cache that was appended to since.
         """
         self._check_newest()
-        index = np.asarray(rows)
+        index = as_array("rows", rows)
         if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
             raise InputError(f"rows must be integers [n], not {index.dtype}{list(index.shape)}")
         index = index.astype(np.int64)
@@ -218,15 +224,37 @@ class CacheCall:
         storage = cache._storage
         return KeyValueCache(storage.keys, storage.values, cache.lengths)
 
-    def start(self) -> None:
-        """The call is about to write: from now on the given cache is not the newest."""
-        self._cache._storage.version += 1
+    @contextlib.contextmanager
+    def appending(self) -> Iterator[None]:
+        """For as long as the call writes. After it the given cache is not the newest; if the call
+        fails it is as before: what was written stands behind its tokens.
+
+        Raises:
+            InputError: another call has it, or has appended to it.
+        """
+        storage, version = self._cache._storage, self._cache._version
+        try:
+            storage.turns.remove(version)
+        except KeyError:
+            self._cache._check_newest()
+            raise InputError(
+                "cache must be used by one call at a time, not by two threads' at once"
+            ) from None
+        cross = storage.cross
+        try:
+            yield
+        except BaseException:
+            storage.cross = cross
+            storage.turns.add(version)
+            raise
+        storage.version = version + 1
+        storage.turns.add(version + 1)
 
     def next(self, ragged: Ragged, counted: IntArray) -> Cache:
         """The cache after the call."""
-        lengths = self._cache.lengths + np.diff(ragged.offsets)
-        storage = self._cache._storage
-        return Cache(storage, lengths, self.counted + counted, storage.version)
+        cache = self._cache
+        lengths = cache.lengths + np.diff(ragged.offsets)
+        return Cache(cache._storage, lengths, self.counted + counted, cache._version + 1)
 
 
 def new_cache(
@@ -250,21 +278,17 @@ def new_cache(
     return Cache(storage, zeros.copy(), zeros, 0)
 
 
-def encoder_checksum(hidden: Array, mask: ArrayLike | None) -> int:
-    """A number that tells one encoder output (and its mask) from another."""
+def encoder_checksum(hidden: Array, places: IntArray) -> int:
+    """A number that tells one encoder's output from another: its attended tokens, and where."""
     at = zlib.crc32(np.ascontiguousarray(hidden).view(np.uint8).data)
-    if mask is None:
-        return at
-    attended = np.ascontiguousarray(np.asarray(mask) > 0)
-    # All attended is the same as no mask.
-    return at if attended.all() else zlib.crc32(attended.view(np.uint8).data, at)
+    return zlib.crc32(places.data, at)
 
 
 def check_encoder(
     config: RobertaConfig, hidden: ArrayLike, mask: ArrayLike | None, batch: int
 ) -> tuple[Array, IntArray, IntArray]:
     """An encoder's output, checked and ragged: ``[total, hidden]``, offsets and places."""
-    array = np.asarray(hidden)
+    array = as_array("encoder_hidden_state", hidden)
     if array.dtype.kind != "f":
         raise InputError(f"encoder_hidden_state must be floats, not {array.dtype}")
     wanted = f"[batch, encoder tokens, hidden_size] [{batch}, n, {config.hidden_size}]"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import IntArray
+from ..arrays import Array, IntArray
 from ..checkpoint import Source
-from ..checks import check_count
+from ..checks import as_array, check_count
 from ..config import RobertaConfig
 from ..errors import InputError
 from ..generation import generate, stream
 from ..kernels import Kernels
-from ..models.call import Encoded, Parts
+from ..kernels.arithmetic import in_usual_arithmetic
+from ..models.call import Call, Encoded, Parts
 from ..models.inputs import count_tokens, read_head_mask, read_logit_positions
 from ..models.language_model import LanguageModel
 from .cache import Cache, CacheCall, CrossInputs, check_encoder, encoder_checksum, new_cache
@@ -112,6 +114,7 @@ class RobertaForCausalLM(LanguageModel[CausalLMOutput]):
         dtype = self._parts.kernels.dtype
         return new_cache(self._mark, self.config, dtype, batch, max_length, encoder_tokens)
 
+    @in_usual_arithmetic
     def __call__(
         self,
         input_ids: ArrayLike,
@@ -148,7 +151,7 @@ class RobertaForCausalLM(LanguageModel[CausalLMOutput]):
             InputError: an argument that does not fit the model, the cache or the others.
         """
         config = self.config
-        batch = np.asarray(input_ids).shape[0] if np.ndim(input_ids) else 0
+        batch = len(np.atleast_1d(as_array("input_ids", input_ids)))
         writer = None if cache is None else CacheCall(self._mark, cache, batch)
         call = self._read_call(
             (input_ids, attention_mask, token_type_ids, position_ids),
@@ -164,22 +167,34 @@ class RobertaForCausalLM(LanguageModel[CausalLMOutput]):
         if call.dropout is not None and writer is not None:
             raise InputError("cache must be None with training=True")
         at = None if logit_positions is None else read_logit_positions(logit_positions, ragged)
-        arrays = None if writer is None else writer.arrays(ragged)
-        parts = self._parts if call.dropout is None else self._for_training()
-        cross = self._cross(parts, writer, encoder_hidden_state, encoder_attention_mask, batch)
-        if cross is None and cross_mask is not None:
+        if cross_mask is not None and not config.use_cross_attention:
             raise InputError(
                 "cross_attention_head_mask must be None for a model without cross attention"
             )
+        encoder = encoder_hidden_state, encoder_attention_mask
+        with contextlib.nullcontext() if writer is None else writer.appending():
+            return self._append(call, writer, encoder, cross_mask, at, input_ids)
 
-        if writer is not None:
-            writer.start()
+    def _append(
+        self,
+        call: Call,
+        writer: CacheCall | None,
+        encoder: tuple[ArrayLike | None, ArrayLike | None],
+        cross_mask: Array | None,
+        at: IntArray | None,
+        input_ids: ArrayLike,
+    ) -> CausalLMOutput:
+        """The output of a checked call, whose tokens go to the cache if there is one."""
+        ragged = call.ragged
+        arrays = None if writer is None else writer.arrays(ragged)
+        parts = self._parts if call.dropout is None else self._for_training()
+        cross = self._cross(parts, writer, *encoder, ragged.batch)
         encoded = self._run(
             call,
             cache=arrays,
             cross=None if cross is None else cross.attention(cross_mask),
         )
-        result, heads = encoded.result, config.num_attention_heads
+        result, heads = encoded.result, self.config.num_attention_heads
         looks = encoded.looks()
         if arrays is not None and result.attentions is not None:
             # The keys in the cache's order: its own, then the call's.
@@ -197,7 +212,7 @@ class RobertaForCausalLM(LanguageModel[CausalLMOutput]):
             )
         following = None
         if writer is not None:
-            following = writer.next(ragged, count_tokens(input_ids, config.pad_token_id))
+            following = writer.next(ragged, count_tokens(input_ids, self.config.pad_token_id))
         logits = self._logits(encoded, at)
         return CausalLMOutput(logits=logits, cache=following, **looks)
 
@@ -276,9 +291,10 @@ class RobertaForCausalLM(LanguageModel[CausalLMOutput]):
             return cached
         x, offsets, places = check_encoder(self.config, hidden, mask, batch)
         x = np.ascontiguousarray(x, parts.kernels.dtype)
+        tokens = as_array("encoder_hidden_state", hidden).shape[1]
         if writer is not None:
-            writer.check_encoder_tokens(np.asarray(hidden).shape[1])
-        checksum = encoder_checksum(np.asarray(hidden), mask)
+            writer.check_encoder_tokens(tokens)
+        checksum = encoder_checksum(x, places)
         if cached is not None:
             if cached.checksum != checksum:
                 raise InputError(
@@ -290,7 +306,7 @@ class RobertaForCausalLM(LanguageModel[CausalLMOutput]):
             key_values=parts.blocks.cross_key_values(x),
             offsets=offsets,
             places=places,
-            tokens=np.asarray(hidden).shape[1],
+            tokens=tokens,
             rows=np.arange(batch, dtype=np.int64),
             checksum=checksum,
         )

@@ -17,6 +17,7 @@ from ..arrays import Array, IntArray
 from ..checks import check_count
 from ..errors import ConfigError, InputError
 from ..kernels import choose_kernels
+from ..kernels.arithmetic import in_usual_arithmetic
 from ..models import RobertaModel
 from ..models.layers import Linear
 from .cache import Cache
@@ -157,6 +158,7 @@ class RobertaEncoderDecoder:
         """An empty cache for the decoder; see ``RobertaForCausalLM.init_cache``."""
         return self.decoder.init_cache(batch, max_length)
 
+    @in_usual_arithmetic
     def encode(self, input_ids: ArrayLike, attention_mask: ArrayLike | None = None) -> Array:
         """What the decoder attends to: ``[batch, tokens, hidden of the decoder]``.
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import Array, IntArray
 from ..errors import InputError
+from ..kernels.arithmetic import usual_arithmetic, usual_steps
 from .beam import beam_search
 from .contrastive import contrastive_search
 from .decoder import Decoder, StepModel
@@ -62,13 +63,14 @@ def generate(
     start = _Start(model, input_ids, attention_mask, encoder, options)
     if not len(start.ids):
         return start.ids
-    if start.options.strategy != "beam":
-        new = np.stack(list(start.columns(start.read())), axis=1)
-    else:
-        texts = beam_search(start.decoder, start.read(), start.options)
-        new = np.full((len(texts), max(map(len, texts))), start.options.pad_token_id, np.int64)
-        for row, text in enumerate(texts):
-            new[row, : len(text)] = text
+    with usual_arithmetic():
+        if start.options.strategy != "beam":
+            new = np.stack(list(start.columns(start.read())), axis=1)
+        else:
+            texts = beam_search(start.decoder, start.read(), start.options)
+            new = np.full((len(texts), max(map(len, texts))), start.options.pad_token_id, np.int64)
+            for row, text in enumerate(texts):
+                new[row, : len(text)] = text
     return np.concatenate([start.ids, new], axis=1)
 
 
@@ -86,4 +88,8 @@ def stream(
             "strategy must be greedy, sampling or contrastive for a stream, not 'beam', "
             "whose texts are known at the end alone"
         )
-    return start.columns(start.read()) if len(start.ids) else iter(())
+    if not len(start.ids):
+        return iter(())
+    with usual_arithmetic():
+        logits = start.read()
+    return usual_steps(start.columns(logits))

@@ -16,7 +16,7 @@ from ..checks import check_count
 from ..compute_types import COMPUTE_TYPES
 from ..errors import ConfigError
 from ..version import __version__
-from .threads import default_num_threads
+from .threads import MOST_THREADS, default_num_threads
 
 
 @functools.cache
@@ -88,22 +88,19 @@ def set_num_threads(n: int) -> None:
     """Set the number of threads of every native call from now on.
 
     Raises:
-        InputError: ``n`` is not a whole number of at least 1.
+        InputError: ``n`` is not a whole number in [1, 1024].
     """
-    n = check_count("n", n, 1)
+    n = check_count("n", n, 1, MOST_THREADS)
     if has_core():
-        from .. import _core
-
-        _core.set_num_threads(n)
+        core().set_num_threads(n)
 
 
 def get_num_threads() -> int:
     """The number of threads of a native call; see ``default_num_threads`` for the first value."""
     if not has_core():
         return 1
-    from .. import _core
-
-    return _core.get_num_threads()
+    number: int = core().get_num_threads()
+    return number
 
 
 def show_config() -> None:

@@ -6,7 +6,11 @@ import math
 import os
 from pathlib import Path
 
+from ..checks import excerpt
 from ..errors import ConfigError
+
+# Of more than that nobody has the CPUs, and memory of a call is sized by the threads.
+MOST_THREADS = 1024
 
 
 def default_num_threads() -> int:
@@ -15,30 +19,39 @@ def default_num_threads() -> int:
     ``PYROBERTA_NUM_THREADS`` wins over all three.
 
     Raises:
-        ConfigError: ``PYROBERTA_NUM_THREADS`` is not a whole number of at least 1.
+        ConfigError: ``PYROBERTA_NUM_THREADS`` is not a whole number in [1, ``MOST_THREADS``].
     """
     text = os.environ.get("PYROBERTA_NUM_THREADS")
     if text is not None:
-        if not text.strip().isdecimal() or int(text) < 1:
+        number = _whole(text)
+        if not 1 <= number <= MOST_THREADS:
             raise ConfigError(
-                f"PYROBERTA_NUM_THREADS must be a whole number of at least 1, not {text!r}"
+                f"PYROBERTA_NUM_THREADS must be a whole number in [1, {MOST_THREADS}], "
+                f"not {excerpt(text)}"
             )
-        return int(text)
-    limits = [_affinity()]
+        return number
+    limits = [_affinity(), MOST_THREADS]
     quota = _cgroup_quota()
     if quota is not None:
         limits.append(quota)
     # OpenMP's own rule: a list gives the threads of each nested level, and the first is ours.
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if first.isdecimal() and int(first) >= 1:
-        limits.append(int(first))
+    first = _whole(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])
+    if first >= 1:
+        limits.append(first)
     return max(1, min(limits))
 
 
+def _whole(text: str) -> int:
+    """A whole number in decimal digits; 0 for what is none, or has more digits than any count."""
+    text = text.strip()
+    return int(text) if text.isdecimal() and len(text) < 20 else 0
+
+
 def _affinity() -> int:
+    """The CPUs of the process: the thread that asks may be pinned to one of them."""
     try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
+        return len(os.sched_getaffinity(os.getpid()))
+    except (AttributeError, OSError):  # not on macOS, or refused
         return os.cpu_count() or 1
 
 

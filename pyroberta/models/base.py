@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import IntArray
 from ..checks import pick_flag
+from ..kernels.arithmetic import in_usual_arithmetic
 from ..run_options import CrossAttention, KeyValueCache, RunOptions
 from .call import Call, Decides, Encoded, read_dropout
 from .inputs import read_batch, read_head_mask
@@ -40,6 +41,7 @@ class Model(Weights, Generic[Output]):
     # A token attends to itself and those before it alone.
     _is_causal: ClassVar[bool] = False
 
+    @in_usual_arithmetic
     def __call__(
         self,
         input_ids: ArrayLike,
@@ -87,6 +89,7 @@ class Model(Weights, Generic[Output]):
             )
         )
 
+    @in_usual_arithmetic
     def encode_rows(
         self,
         rows: Sequence[Any],

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Array, BoolArray, IntArray
+from ..checks import as_array
 from ..config import RobertaConfig
 from ..errors import InputError
 from .ragged import Ragged
@@ -70,7 +71,7 @@ def read_batch(
             warnings.warn(
                 f"input_ids hold pad_token_id ({config.pad_token_id}) and no attention_mask was "
                 "given: the pads are attended to",
-                stacklevel=4,
+                stacklevel=5,
             )
     else:
         attended = _read_mask("attention_mask", attention_mask, ids.shape, wanted, "input_ids")
@@ -182,7 +183,7 @@ def read_head_mask(name: str, mask: ArrayLike | None, config: RobertaConfig) -> 
     """A head mask as float64 ``[num_blocks, heads]``, or ``None``. Raises InputError."""
     if mask is None:
         return None
-    array: Array = np.asarray(mask)
+    array = as_array(name, mask)
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} must hold numbers, not {array.dtype}")
     wanted = [config.num_blocks, config.num_attention_heads]
@@ -237,12 +238,7 @@ def read_logit_positions(positions: ArrayLike, ragged: Ragged) -> IntArray:
 
 def _integers(name: str, values: ArrayLike) -> IntArray:
     """``values`` as a new, contiguous int64 array in the machine's byte order."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise InputError(
-            f"{name} must be an array with rows of one length, not a ragged list"
-        ) from None
+    array = as_array(name, values)
     if array.size == 0 and array.dtype == np.float64 and not isinstance(values, np.ndarray):
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind not in "iu":
@@ -259,12 +255,7 @@ def _read_mask(
     name: str, mask: ArrayLike, shape: tuple[int, ...], wanted: str, other: str
 ) -> BoolArray:
     """A mask as bool; ``wanted`` is the shape in words, ``other`` the argument that has it."""
-    try:
-        array = np.asarray(mask)
-    except ValueError:
-        raise InputError(
-            f"{name} must be an array with rows of one length, not a ragged list"
-        ) from None
+    array = as_array(name, mask)
     if array.size == 0:
         array = array.astype(bool)
     if array.dtype.kind not in "biuf":

@@ -12,6 +12,7 @@ from ..checkpoint import Source, Table
 from ..config import RobertaConfig
 from ..errors import CheckpointError
 from ..kernels import Kernels
+from ..kernels.arithmetic import in_usual_arithmetic
 from .base import Model, Output
 from .call import Encoded
 from .embeddings import Embeddings
@@ -107,6 +108,7 @@ class LanguageModel(Model[Output]):
         packed: dict[str, Array] = self._parts.head.packed()
         return packed
 
+    @in_usual_arithmetic
     def encode_rows(
         self,
         rows: Sequence[Any],

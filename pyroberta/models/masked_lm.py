@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Array, IntArray
+from ..kernels.arithmetic import in_usual_arithmetic
 from .call import Encoded
 from .inputs import read_logit_positions
 from .language_model import LanguageModel
@@ -32,6 +33,7 @@ class RobertaForMaskedLM(LanguageModel[MaskedLMOutput]):
     architecture = "for_masked_language_modeling"
     decides = "words"
 
+    @in_usual_arithmetic
     def __call__(  # one argument more than the others have
         self,
         input_ids: ArrayLike,

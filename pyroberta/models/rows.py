@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import IntArray
+from ..checks import as_array
 from ..config import RobertaConfig
 from ..errors import InputError
 from .inputs import default_positions
@@ -93,10 +94,7 @@ def _joined(name: str, rows: Any) -> tuple[IntArray, IntArray]:
 
 
 def _row(name: str, row: Any) -> IntArray:
-    try:
-        array = np.asarray(row)
-    except (ValueError, OverflowError):
-        raise InputError(f"{name} must be a list of integers of 64 bits, not {row!r}") from None
+    array = as_array(name, row)
     if array.ndim != 1:
         raise InputError(f"{name} must be [tokens], not of shape {list(array.shape)}")
     if array.size == 0:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ..arrays import Array, Shapes
+from ..arrays import Array, Shapes, finish_imports
 from ..checkpoint import (
     PackedSource,
     RandomSource,
@@ -19,6 +19,7 @@ from ..checks import check_count
 from ..config import RobertaConfig
 from ..errors import ConfigError, InputError
 from ..kernels import Kernels, choose_kernels
+from ..kernels.arithmetic import in_usual_arithmetic, usual_arithmetic
 from .blocks import Blocks
 from .call import Parts
 from .embeddings import Embeddings, embeddings_shapes
@@ -43,11 +44,13 @@ class Weights:
         Weights.aside.update(cls.head_tensors)
 
     def __init__(self, config: RobertaConfig, source: Source, kernels: Kernels) -> None:
+        finish_imports()
         self.config = config
         self.compute_type = kernels.compute_type
         self.backend = kernels.backend
         self._source = source
-        self._parts = self._load(kernels)
+        with usual_arithmetic():
+            self._parts = self._load(kernels)
         self._training_parts: Parts | None = None
 
     def __repr__(self) -> str:
@@ -120,6 +123,7 @@ class Weights:
         source = RandomSource(shapes, seed, config.initializer_range, config.pad_token_id)
         return cls(config, source, kernels)
 
+    @in_usual_arithmetic
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Write ``config.json`` and ``model.safetensors`` (float32) as Hugging Face reads them."""
         prefix = "" if self.architecture == "base" else "roberta."
@@ -132,6 +136,7 @@ class Weights:
             tensors["lm_head.decoder.bias"] = tensors["lm_head.bias"]
         save_checkpoint(path, self._config_json(), tensors)
 
+    @in_usual_arithmetic
     def save_packed(self, path: str | os.PathLike[str]) -> None:
         """Write the weights as this model's kernels use them, and ``config.json``.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..arrays import Array
 from ..checks import check_flag
 from ..errors import ConfigError, InputError
+from ..kernels.arithmetic import in_usual_arithmetic
 from ..models import RobertaModel
 from .batching import BATCH_TOKENS, plan_batches, read_texts
 from .sentence_folder import POOLINGS, read_sentence_folder, transformer_folder
@@ -191,6 +192,7 @@ class SentenceEmbedding(Task):
     def _prefix(self, prompt: str | None) -> str:
         return self.prompt if prompt is None else check_prompt(prompt, self.pools_prompt)
 
+    @in_usual_arithmetic
     def _embed(self, rows: list[list[int]]) -> NDArray[np.float32]:
         """The vectors of encoded texts, ``[n, hidden]``."""
         vectors = np.empty((len(rows), self.model.config.hidden_size), np.float32)

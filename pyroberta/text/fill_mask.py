@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays import Array, IntArray
 from ..checks import check_count
 from ..errors import ConfigError, InputError
+from ..kernels.arithmetic import in_usual_arithmetic
 from ..logits import highest, softmax
 from ..models import RobertaForMaskedLM
 from .batching import BATCH_TOKENS, plan_batches, read_texts
@@ -58,6 +59,7 @@ class FillMask(Task):
         self.top_k = self._check_top_k(top_k)
         self.targets = targets
 
+    @in_usual_arithmetic
     def __call__(
         self,
         texts: str | list[str],

@@ -73,7 +73,7 @@ def test_our_own_variable_wins_over_all():
 @pytest.mark.parametrize("text", ["", "0", "-1", "two", "1.5", "1,2", "²"])
 def test_a_bad_value_of_our_own_variable_is_refused_with_it(text, monkeypatch):
     monkeypatch.setenv("PYROBERTA_NUM_THREADS", text)
-    message = f"PYROBERTA_NUM_THREADS must be a whole number of at least 1, not {text!r}"
+    message = f"PYROBERTA_NUM_THREADS must be a whole number in [1, 1024], not {text!r}"
     with pytest.raises(pyroberta.ConfigError, match=re.escape(message)):
         threads.default_num_threads()
 
@@ -83,7 +83,7 @@ def test_the_first_use_of_the_kernels_refuses_a_bad_value():
     code = "import pyroberta; pyroberta.get_num_threads()"
     result = run_python(code, PYROBERTA_NUM_THREADS="two")
     assert result.returncode == 1
-    message = "ConfigError: PYROBERTA_NUM_THREADS must be a whole number of at least 1, not 'two'"
+    message = "ConfigError: PYROBERTA_NUM_THREADS must be a whole number in [1, 1024], not 'two'"
     assert result.stderr.strip().endswith(message)
 
 
@@ -107,7 +107,7 @@ def test_every_build_that_runs_here_can_be_asked_for_by_name():
 
 @pytest.mark.parametrize("n", [0, -1, 1.0, True, "2", None])
 def test_a_number_of_threads_is_a_whole_number_of_at_least_1(n):
-    with pytest.raises(pyroberta.InputError, match=f"n must be a whole number of .*, not {n!r}"):
+    with pytest.raises(pyroberta.InputError, match=f"n must be a whole number in .*, not {n!r}"):
         pyroberta.set_num_threads(n)
 
 
