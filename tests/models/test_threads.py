@@ -277,6 +277,7 @@ model = pyroberta.RobertaModel.from_config(config, seed=0)
 ids = np.full((2, 60), 7)
 bits = {{model(ids).last_hidden_state.tobytes() for _ in range(20) if time.sleep(0.002) is None}}
 helpers = set(os.listdir("/proc/self/task")) - others
+time.sleep(0.1)  # one that came as the last call ended may be between two masks
 assert len(bits) == 1 and len(helpers) == 2, (len(bits), helpers)
 assert all(os.sched_getaffinity(int(name)) == wanted for name in helpers)
 assert os.sched_getaffinity(0) == wanted
