@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from .activations import HF_NAMES, canonical_activation
 from .errors import ConfigError
+from .small_json import read_json
 
 # A size beyond these is a broken or hostile file, not a model: it is refused before anything is
 # allocated. The largest checkpoints known have 250,002 words, 8,194 positions and 24 blocks.
@@ -215,6 +215,13 @@ class RobertaConfig:
                 values[name] = config[key]
         if "use_cross_attention" in config:  # the ancestor's own spelling
             values.setdefault("use_cross_attention", config["use_cross_attention"])
+        # What only serves generation, or a loss, stops no encoder.
+        problem = values.get("problem_type")
+        if isinstance(problem, str) and problem not in _PROBLEM_TYPES:
+            values["problem_type"] = None
+        for name in ("bos_token_id", "eos_token_id"):
+            if _is_beyond(values.get(name), config.get("vocab_size")):
+                values[name] = None  # no such word: it is never generated, and starts nothing
         # Files carry null for "as the default says"; the fields that may be None keep it.
         optional = {f.name for f in dataclasses.fields(cls) if "None" in str(f.type)}
         values = {k: v for k, v in values.items() if v is not None or k in optional}
@@ -267,15 +274,9 @@ def read_config_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = Path(path) / "config.json"
     if not Path(path).is_dir():
         raise FileNotFoundError(f"path must be a checkpoint's folder, not {str(path)!r}")
-    if not file.is_file():
+    if not os.path.lexists(file):
         raise FileNotFoundError(f"{file} must be a file: a checkpoint's configuration")
-    size = file.stat().st_size
-    if size > _MAX_CONFIG_BYTES:
-        raise ConfigError(f"{file} must be at most {_MAX_CONFIG_BYTES} bytes, not {size}")
-    try:
-        config = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} must be JSON, not what it holds: {error}") from None
+    config = read_json(file, ConfigError, _MAX_CONFIG_BYTES)
     if not isinstance(config, dict):
         raise ConfigError(f"{file} must hold an object, not {type(config).__name__}")
     return config
@@ -299,11 +300,17 @@ def _refuse_other_graphs(config: Mapping[str, Any]) -> None:
         )
     if config.get("quantization_config"):
         raise ConfigError("quantization_config must be absent: quantised checkpoints are not read")
-    if config.get("embedding_size", config.get("hidden_size")) != config.get("hidden_size"):
+    if config.get("embedding_size") not in (None, config.get("hidden_size")):
         raise ConfigError(
             f"embedding_size must equal hidden_size ({config.get('hidden_size')}), "
             f"not {config['embedding_size']!r}"
         )
+
+
+def _is_beyond(token_id: Any, vocab_size: Any) -> bool:
+    """Whether a whole number names no word of the vocabulary."""
+    numbers = type(token_id) is int and type(vocab_size) is int
+    return numbers and not 0 <= token_id < vocab_size
 
 
 def _checked(value: Any, kind: type, name: str, what: str) -> Any:

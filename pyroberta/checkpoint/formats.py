@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import CheckpointError
+from ..small_json import read_json_object
 from .files import INDEX_FILE, SINGLE_FILE
-from .reader import Tensor, no_duplicates, read_header
+from .reader import Tensor, read_header
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +62,9 @@ def read_index(file: Path) -> dict[str, Tensor]:
     """The tensors of the shards that an index names, which must list all of them."""
     folder = file.parent
     try:
-        index = json.loads(file.read_bytes(), object_pairs_hook=no_duplicates)
-        weight_map = index["weight_map"]
+        weight_map = read_json_object(file)["weight_map"]
         shards = {str(name): str(shard) for name, shard in weight_map.items()}
-    except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
+    except (CheckpointError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{file} must be an index with a weight_map: {error}") from None
     headers: dict[str, dict[str, Tensor]] = {}
     for shard in sorted(set(shards.values())):

@@ -20,6 +20,7 @@ import safetensors
 
 from ..arrays import Array
 from ..errors import CheckpointError
+from ..small_json import check_is_file, no_duplicates
 
 # The bits of each dtype as NumPy stores them.
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -98,8 +99,7 @@ class Tensor:
 
 def read_header(file: Path) -> dict[str, Tensor]:
     """What the header of one file says, once the safetensors library has found it sound."""
-    if not file.is_file():
-        raise CheckpointError(f"{file} must be a regular file")
+    check_is_file(file)
     try:
         with safetensors.safe_open(str(file), framework="numpy"):
             pass
@@ -122,16 +122,6 @@ def read_header(file: Path) -> dict[str, Tensor]:
         shape = tuple(int(n) for n in entry["shape"])
         tensors[name] = Tensor(name, entry["dtype"], shape, file, 8 + length + begin, end - begin)
     return tensors
-
-
-def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object of which no key stands twice. Raises ValueError."""
-    entries = dict(pairs)
-    if len(entries) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands in it twice")
-    return entries
 
 
 def widen(raw: Array, stored: str, dtype: np.dtype[Any] | type = np.float32) -> Array:

@@ -130,3 +130,42 @@ def test_an_override_changes_the_model(tmp_path):
     other = pyroberta.from_pretrained(path, activation="relu", **FLOAT64)
     assert other.config.activation == "relu"
     assert (plain([[0, 2]]).last_hidden_state != other([[0, 2]]).last_hidden_state).any()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("bos_token_id", 50_000),
+        ("eos_token_id", 30522),
+        ("eos_token_id", -1),
+        ("problem_type", "binary"),
+        ("problem_type", "text-classification"),
+        ("embedding_size", None),
+    ],
+)
+def test_keys_that_serve_generation_or_a_loss_stop_no_encoder(key, value):
+    config = RobertaConfig.from_hf({"vocab_size": 30522, "hidden_size": 768, key: value})
+    assert getattr(config, key, None) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("bos_token_id", "0"), ("eos_token_id", 1.5), ("problem_type", 3), ("embedding_size", 128)],
+)
+def test_the_same_keys_with_a_value_of_another_kind_are_refused(key, value):
+    with pytest.raises(ConfigError, match=key):
+        RobertaConfig.from_hf({"vocab_size": 30522, "hidden_size": 768, key: value})
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(
+        '{"num_attention_heads": 12, "hidden_size": 768, "num_attention_heads": 6}'
+    )
+    with pytest.raises(ConfigError, match="'num_attention_heads' stands in it twice"):
+        RobertaConfig.from_pretrained(tmp_path)
+
+
+def test_a_pointer_of_git_lfs_is_named_for_what_it_is(tmp_path):
+    (tmp_path / "config.json").write_text("version https://git-lfs.github.com/spec/v1\noid a\n")
+    with pytest.raises(ConfigError, match=r"config\.json must be the file itself, not a git-lfs"):
+        RobertaConfig.from_pretrained(tmp_path)

@@ -1,0 +1,77 @@
+"""The small JSON files of a checkpoint's folder: read in one way, whoever wrote them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from .errors import CheckpointError
+
+# A tokenizer's settings may list tens of thousands of added tokens; what is larger is no such file.
+_MOST_BYTES = 2**24
+
+_LFS = b"version https://git-lfs"
+
+
+def read_json(
+    file: Path, error: type[ValueError] = CheckpointError, most_bytes: int = _MOST_BYTES
+) -> Any:
+    """What a file holds.
+
+    Args:
+        file: a regular file, or a link to one.
+        error: what to raise for a file that is not JSON.
+        most_bytes: the most that it may hold.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ``error``: no regular file, too large, a pointer of git-lfs, not JSON, a key that stands
+            twice in one object.
+    """
+    if not os.path.lexists(file):
+        raise FileNotFoundError(f"{file} must be a file")
+    check_is_file(file, error)
+    size = file.stat().st_size
+    if size > most_bytes:
+        raise error(f"{file} must be at most {most_bytes} bytes, not {size}")
+    try:
+        return json.loads(file.read_bytes(), object_pairs_hook=no_duplicates)
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{file} must be JSON, not what it holds: {problem}") from None
+
+
+def read_json_object(
+    file: Path, error: type[ValueError] = CheckpointError, *, missing_ok: bool = False
+) -> dict[str, Any]:
+    """The JSON object in ``file``; an empty one for a missing file if that is all right."""
+    if missing_ok and not os.path.lexists(file):
+        return {}
+    value = read_json(file, error)
+    if not isinstance(value, dict):
+        raise error(f"{file} must hold an object, not {type(value).__name__}")
+    return value
+
+
+def check_is_file(file: Path, error: type[ValueError] = CheckpointError) -> None:
+    """Raise ``error`` for what is no regular file (a pipe, a device) or a pointer of git-lfs."""
+    if not file.is_file():
+        raise error(f"{file} must be a regular file")
+    with file.open("rb") as stream:
+        if stream.read(len(_LFS)) == _LFS:
+            raise error(
+                f"{file} must be the file itself, not a git-lfs pointer to it: "
+                "run `git lfs pull` in its repository, or download it again"
+            )
+
+
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of which no key stands twice. Raises ValueError."""
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"{twice!r} stands in it twice")
+    return entries
