@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,7 +42,6 @@ class RobertaForCausalLM(LanguageModel[CausalLMOutput]):
     architecture = "for_causal_language_modeling"
     decides = "next words"
     _is_causal = True
-    _saved_keys: ClassVar[Mapping[str, Any]] = {"is_decoder": True}
 
     def __init__(self, config: RobertaConfig, source: Source, kernels: Kernels) -> None:
         self._mark = object()  # caches carry it: another load of the same files has another

@@ -38,8 +38,6 @@ class Model(Weights, Generic[Output]):
     decides: ClassVar[Decides] = "nothing"
     # The inputs are [batch, choices, tokens].
     _has_choices: ClassVar[bool] = False
-    # A token attends to itself and those before it alone.
-    _is_causal: ClassVar[bool] = False
 
     @in_usual_arithmetic
     def __call__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, ClassVar, TypeVar
 
 from ..arrays import Array, Shapes, finish_imports
@@ -15,8 +15,8 @@ from ..checkpoint import (
     save_checkpoint,
     save_packed,
 )
-from ..checks import check_count
-from ..config import RobertaConfig
+from ..checks import check_count, excerpt
+from ..config import RobertaConfig, read_config_json
 from ..errors import ConfigError, InputError
 from ..kernels import Kernels, choose_kernels
 from ..kernels.arithmetic import in_usual_arithmetic, usual_arithmetic
@@ -32,8 +32,9 @@ class Weights:
     """A model's weights, and where they come from. ``Model`` adds what a call computes."""
 
     architecture: ClassVar[str]
-    # What config.json says of the class besides its configuration.
-    _saved_keys: ClassVar[Mapping[str, Any]] = {}
+    # A token attends to itself and those before it alone: so in the causal class, and in a model
+    # of another one whose config.json says is_decoder, as transformers computes it.
+    _is_causal: bool = False
     # What a file may call the tensors of the head, and those of all heads: any of them may stand
     # in the file of a model that is opened as another class, and is left aside there.
     head_tensors: ClassVar[Collection[str]] = ()
@@ -97,7 +98,9 @@ class Weights:
         shapes = cls._shapes(config, source.names(), add_pooling_layer)
         source.check(shapes, Weights.aside, cross_attention=config.use_cross_attention)
         source.keep(shapes)
-        return cls(config, source, kernels)
+        model = cls(config, source, kernels)
+        model._is_causal = cls._is_causal or _is_decoder(path)
+        return model
 
     @classmethod
     def from_config(
@@ -158,7 +161,9 @@ class Weights:
         )
 
     def _config_json(self) -> dict[str, Any]:
-        config = self.config.to_hf() | {"architectures": [type(self).__name__], **self._saved_keys}
+        config = self.config.to_hf() | {"architectures": [type(self).__name__]}
+        if self._is_causal:
+            config["is_decoder"] = True
         return config | {"torch_dtype": "float32"}
 
     @classmethod
@@ -216,3 +221,12 @@ class Weights:
         if self._training_parts is None:
             self._training_parts = self._load(choose_kernels("reference", "float32"))
         return self._training_parts
+
+
+def _is_decoder(path: str | os.PathLike[str]) -> bool:
+    """What ``config.json`` says of ``is_decoder``. Raises ConfigError."""
+    said = read_config_json(path).get("is_decoder")
+    if said is not None and not isinstance(said, bool):
+        file = os.path.join(path, "config.json")
+        raise ConfigError(f"is_decoder in {file} must be true or false, not {excerpt(said)}")
+    return said is True
