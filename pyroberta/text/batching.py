@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 
 # A batch's budget where none is given: enough rows to keep every core busy, while the hidden states
@@ -16,8 +18,10 @@ def read_texts(texts: Any) -> tuple[list[str], bool]:
     """The texts of a call as a list, and whether it was one ``str``.
 
     Raises:
-        InputError: neither a ``str`` nor a list or tuple of them.
+        InputError: neither a ``str`` nor a list, a tuple or an array ``[n]`` of them.
     """
+    if isinstance(texts, np.ndarray) and texts.ndim == 1 and not hasattr(texts, "mask"):
+        texts = texts.tolist()
     if isinstance(texts, str):
         return [texts], True
     if not isinstance(texts, (list, tuple)):

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..checks import excerpt
 from ..errors import ConfigError
-from .tokenizer_files import read_json, read_json_object
+from ..small_json import read_json, read_json_object
 
 POOLINGS = ("mean", "cls", "max", "mean_sqrt_len")
 
@@ -77,6 +78,7 @@ def read_sentence_folder(
     given = {name: value for name, value in given.items() if value is not None}
     if not (folder / "modules.json").is_file():
         return SentenceFolder(folder, **given)
+    _check_kind(folder)
     modules = _read_modules(folder)
     transformer = modules["Transformer"]
     pooling_config = read_json_object(modules["Pooling"] / "config.json", missing_ok=bool(pooling))
@@ -100,6 +102,18 @@ def transformer_folder(path: str | os.PathLike[str]) -> Path:
     if (folder / "config.json").is_file() or not (folder / "modules.json").is_file():
         return folder
     return _read_modules(folder)["Transformer"]
+
+
+def _check_kind(folder: Path) -> None:
+    """Refuse a folder of the library's that gives no vectors of texts, by what it is."""
+    file = folder / "config_sentence_transformers.json"
+    kind = read_json_object(file, missing_ok=True).get("model_type")
+    if kind not in (None, "SentenceTransformer"):
+        what = " (a re-ranker, which scores pairs of texts)" if kind == "CrossEncoder" else ""
+        raise ConfigError(
+            f"model_type in {file} must be SentenceTransformer for sentence-embedding, "
+            f"not {excerpt(kind)}{what}: it gives no vectors of texts"
+        )
 
 
 def _read_modules(folder: Path) -> dict[str, Path]:

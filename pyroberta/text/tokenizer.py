@@ -56,6 +56,8 @@ class Tokenizer:
         self.name = files.name
         self.vocab_size = None if config is None else config.vocab_size
         limits = [] if config is None else [config.max_tokens]
+        if files.max_tokens is not None:
+            limits.append(files.max_tokens)
         if max_tokens is not None:
             limits.append(check_count("max_tokens", max_tokens, 1))
         self.max_tokens = min(limits, default=None)
@@ -65,7 +67,9 @@ class Tokenizer:
         if self.max_tokens is None:
             self._backend.no_truncation()
         else:
-            direction = (self._backend.truncation or {}).get("direction", "right")
+            direction = files.truncation_side
+            if direction is None:
+                direction = (self._backend.truncation or {}).get("direction", "right")
             self._backend.enable_truncation(self.max_tokens, direction=direction)
 
     def _pad_token_id(self, token: str, config: RobertaConfig | None) -> int:
@@ -91,9 +95,8 @@ class Tokenizer:
         Args:
             path: the folder.
             config: the model's: texts are cut to its ``max_tokens`` and ids checked against its
-                ``vocab_size``. What the tokenizer's files say of the length is not read, since
-                it is often wrong (514 for 512, or 10**30).
-            max_tokens: a lower limit than the model's.
+                ``vocab_size``. A lower limit of the tokenizer's own (``model_max_length``) holds.
+            max_tokens: a lower limit than these.
 
         Raises:
             FileNotFoundError: there is no tokenizer in the folder.

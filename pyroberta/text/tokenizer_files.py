@@ -1,18 +1,21 @@
 """A checkpoint's tokenizer files, made into a tokenizer of the ``tokenizers`` library.
 
-``tokenizer.json`` is taken as it stands. From ``vocab.json`` and ``merges.txt`` RoBERTa's
-byte-level BPE is built. SentencePiece models and slow Python tokenizers are not read.
+``tokenizer.json`` is taken as the settings beside it change it. From ``vocab.json`` and
+``merges.txt`` RoBERTa's byte-level BPE is built. SentencePiece models and slow Python tokenizers
+are not read.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError
+from ..small_json import check_is_file
+from .tokenizer_settings import FLAGS, Settings, apply_settings
 
 if TYPE_CHECKING:
     import tokenizers
@@ -27,7 +30,6 @@ _ROLES = {
     "unk_token": "<unk>",
     "mask_token": "<mask>",
 }
-_FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +40,16 @@ class TokenizerFiles:
         backend: the library's tokenizer.
         special: the special token of each role, e.g. ``special["mask_token"] == "<mask>"``.
         cleans_up: decoded text loses the spaces before punctuation.
+        max_tokens: the most tokens of a text, ``None`` for no limit.
+        truncation_side: where a longer text is cut, ``None`` where no file says.
         name: which file it came from.
     """
 
     backend: tokenizers.Tokenizer
     special: Mapping[str, str]
     cleans_up: bool
+    max_tokens: int | None
+    truncation_side: str | None
     name: str
 
 
@@ -58,10 +64,11 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     library = import_tokenizers()
     if not folder.is_dir():
         raise FileNotFoundError(f"path must be a tokenizer's folder, not {str(folder)!r}")
-    settings = read_json_object(folder / "tokenizer_config.json", missing_ok=True)
+    settings = Settings(folder)
     tokens = {role: _special_token(role, folder, settings) for role in _ROLES}
-    if (folder / "tokenizer.json").is_file():
+    if os.path.lexists(folder / "tokenizer.json"):
         name = "tokenizer.json"
+        check_is_file(folder / name)
         backend = _read(folder / name, library.Tokenizer.from_file)
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         name = "vocab.json"
@@ -70,8 +77,10 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
         raise FileNotFoundError(
             f"{folder} must hold tokenizer.json, or vocab.json and merges.txt{_hint(folder)}"
         )
+    apply_settings(backend, library, settings, name)
     _add_special_tokens(backend, tokens)
-    if backend.post_processor is None:
+    adds_none = backend.num_special_tokens_to_add(False) == 0
+    if backend.post_processor is None or (adds_none and settings.is_roberta()):
         backend.post_processor = _post_processor(backend, tokens, settings, folder)
     backend.no_padding()
     # The library's own clean-up rules are WordPiece's: they would damage byte-level text, whose
@@ -80,7 +89,9 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     return TokenizerFiles(
         backend=backend,
         special={role: token["content"] for role, token in tokens.items()},
-        cleans_up=settings.get("clean_up_tokenization_spaces") is True and not is_bpe,
+        cleans_up=settings.flag("clean_up_tokenization_spaces") is True and not is_bpe,
+        max_tokens=settings.max_tokens(),
+        truncation_side=settings.truncation_side(),
         name=name,
     )
 
@@ -96,37 +107,20 @@ def import_tokenizers() -> Any:
     return tokenizers
 
 
-def read_json_object(file: Path, *, missing_ok: bool = False) -> dict[str, Any]:
-    """The JSON object in ``file``; an empty one for a missing file if that is all right."""
-    if missing_ok and not file.is_file():
-        return {}
-    value = read_json(file)
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{file} must hold an object, not {type(value).__name__}")
-    return value
-
-
-def read_json(file: Path) -> Any:
-    """What a JSON file holds. Raises FileNotFoundError or CheckpointError."""
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} must be a file")
-    try:
-        return json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file} must be JSON, not what it holds: {error}") from None
-
-
 def _read(file: Path, read: Any) -> Any:
     try:
         return read(str(file))
-    except Exception as error:  # the library raises plain Exception for a malformed file
+    # The library raises plain Exception for a malformed file, and where it fails itself a
+    # PanicException, which is none.
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise CheckpointError(f"{file} must be a file of the tokenizers library: {error}") from None
 
 
-def _special_token(role: str, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _special_token(role: str, folder: Path, settings: Settings) -> dict[str, Any]:
     """One special token: its text under ``content``, and how it treats what stands around it."""
-    special = read_json_object(folder / "special_tokens_map.json", missing_ok=True)
-    value = special.get(role) or settings.get(role) or _ROLES[role]
+    value = settings.role(role) or _ROLES[role]
     if isinstance(value, str):
         # The mask stands for a word together with the space before it.
         value = {"content": value, "lstrip": role == "mask_token", "normalized": False}
@@ -135,27 +129,15 @@ def _special_token(role: str, folder: Path, settings: Mapping[str, Any]) -> dict
     return dict(value)
 
 
-def _build_bpe(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
+def _build_bpe(folder: Path, settings: Settings) -> tokenizers.Tokenizer:
     library = import_tokenizers()
     vocab, merges = folder / "vocab.json", folder / "merges.txt"
     model = _read(vocab, lambda file: library.models.BPE.from_file(file, str(merges)))
     backend: tokenizers.Tokenizer = library.Tokenizer(model)
     backend.pre_tokenizer = library.pre_tokenizers.ByteLevel(
-        add_prefix_space=_prefix_space(settings)
+        add_prefix_space=settings.prefix_space() is True
     )
     backend.decoder = library.decoders.ByteLevel()
-    added = read_json_object(folder / "added_tokens.json", missing_ok=True)
-    try:
-        added = dict(sorted(added.items(), key=lambda item: int(item[1])))
-    except (TypeError, ValueError):
-        raise CheckpointError(f"{folder / 'added_tokens.json'} must map words to ids") from None
-    for content, wanted in added.items():
-        backend.add_tokens([library.AddedToken(content, normalized=False)])
-        if backend.token_to_id(content) != wanted:
-            raise CheckpointError(
-                f"{folder / 'added_tokens.json'} must number {content!r} "
-                f"{backend.token_to_id(content)}, the next after {vocab.name}, not {wanted}"
-            )
     return backend
 
 
@@ -171,7 +153,8 @@ def _add_special_tokens(
     for token in tokens.values():
         content = token["content"]
         if content not in there and backend.token_to_id(content) is not None:
-            flags = {flag: bool(token[flag]) for flag in _FLAGS if flag in token}
+            flags = {flag: bool(token[flag]) for flag in FLAGS if flag in token}
+            flags["special"] = True
             backend.add_special_tokens([library.AddedToken(content, **flags)])
             there.add(content)
 
@@ -179,7 +162,7 @@ def _add_special_tokens(
 def _post_processor(
     backend: tokenizers.Tokenizer,
     tokens: Mapping[str, Mapping[str, Any]],
-    settings: Mapping[str, Any],
+    settings: Settings,
     folder: Path,
 ) -> Any:
     """What puts ``<s> A </s>`` around a text and ``<s> A </s></s> B </s>`` around two."""
@@ -193,15 +176,18 @@ def _post_processor(
             )
         ends.append((content, token_id))
     return import_tokenizers().processors.RobertaProcessing(
-        *ends, trim_offsets=True, add_prefix_space=_prefix_space(settings)
+        *ends, trim_offsets=True, add_prefix_space=settings.prefix_space() is True
     )
 
 
-def _prefix_space(settings: Mapping[str, Any]) -> bool:
-    return settings.get("add_prefix_space") is True
-
-
 def _hint(folder: Path) -> str:
+    if (folder / "vocab.txt").exists():
+        has_codes = (folder / "bpe.codes").exists()
+        found = "vocab.txt with bpe.codes (PhoBERT's, BERTweet's)" if has_codes else "vocab.txt"
+        return (
+            f"; {found} is not read: save tokenizer.json beside it, "
+            "by the tokenizers library or transformers"
+        )
     models = sorted(path.name for path in folder.glob("*.model"))
     if not models:
         return ""

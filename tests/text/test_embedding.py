@@ -322,3 +322,34 @@ def test_a_vector_of_zeros_stays_one(embed, monkeypatch):
     monkeypatch.setattr("pyroberta.text.embedding.hidden_states", zeros)
     assert embed.normalize
     assert embed("a text").tolist() == [0.0] * 128
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        np.array(["A dog runs.", "A cat sleeps."]),
+        np.array(["A dog runs.", "A cat sleeps."], object),
+        np.array([], str),
+        ("A dog runs.", np.str_("A cat sleeps.")),
+    ],
+    ids=["str", "object", "empty", "numpy's str"],
+)
+def test_an_array_of_texts_is_a_list_of_them(texts):
+    embed = pipeline("sentence-embedding")
+    np.testing.assert_array_equal(embed(texts), embed([str(text) for text in texts]))
+
+
+@pytest.mark.parametrize(
+    "texts", [np.array([["a", "b"]]), np.array([1, 2]), np.array("a"), np.array([b"a"])]
+)
+def test_an_array_of_something_else_is_refused(texts):
+    with pytest.raises(InputError, match=r"^texts"):
+        pipeline("sentence-embedding")(texts)
+
+
+@pytest.mark.parametrize("kind", ["CrossEncoder", "SparseEncoder", "StaticEmbedding"])
+def test_a_folder_that_gives_no_vectors_is_named_for_what_it_is(kind, tmp_path):
+    (tmp_path / "modules.json").write_text("[]")
+    (tmp_path / "config_sentence_transformers.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(ConfigError, match=rf"must be SentenceTransformer .*, not '{kind}'"):
+        pipeline("sentence-embedding", tmp_path)

@@ -121,12 +121,13 @@ def test_texts_are_cut_to_the_limit_and_keep_their_end(tokenizer, limit):
     assert ids[-1] == CONFIG.eos_token_id
 
 
-@pytest.mark.parametrize("said", [10**30, 514, 5])
-def test_model_max_length_is_not_believed(tmp_path, said):
+@pytest.mark.parametrize("said", [10**30, 1e30, 514, 100, 5, None])
+def test_of_the_models_limit_and_model_max_length_the_smaller_holds(tmp_path, said):
     shutil.copy(SHIPPED / "tokenizer.json", tmp_path)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": said}))
     tokenizer = Tokenizer.from_pretrained(tmp_path, config=CONFIG)
-    assert len(tokenizer.encode(["a word " * 500])[0]) == CONFIG.max_tokens
+    limit = min(CONFIG.max_tokens, said or 10**9)
+    assert len(tokenizer.encode(["a word " * 500])[0]) == tokenizer.max_tokens == limit
 
 
 def test_padding_and_truncation_of_the_file_are_not_used(tmp_path, tokenizer):
@@ -156,8 +157,9 @@ def test_a_limit_below_the_special_tokens_is_refused(tokenizer):
         tight.encode(["hello"])
 
 
-def test_without_a_config_nothing_is_cut():
-    tokenizer = Tokenizer.from_pretrained(SHIPPED)
+def test_without_a_limit_in_any_file_nothing_is_cut(tmp_path):
+    shutil.copy(SHIPPED / "tokenizer.json", tmp_path)
+    tokenizer = Tokenizer.from_pretrained(tmp_path)
     assert tokenizer.max_tokens is None
     assert len(tokenizer.encode(["a word " * 500])[0]) > 500
     assert tokenizer.pad_token_id == 1
@@ -229,7 +231,7 @@ def test_added_tokens_are_read_and_must_have_the_next_ids(bpe_folder):
     built = Tokenizer.from_pretrained(bpe_folder)
     assert built.encode(["[A][B]"]) == [[0, words, words + 1, 2]]
     (bpe_folder / "added_tokens.json").write_text(json.dumps({"[A]": words + 9}))
-    with pytest.raises(CheckpointError, match=rf"must number '\[A\]' {words}"):
+    with pytest.raises(CheckpointError, match=rf"must number the added token '\[A\]' {words}, as"):
         Tokenizer.from_pretrained(bpe_folder)
 
 
