@@ -7,6 +7,8 @@ import os
 # NumPy's products on one thread, which it reads as it is loaded: several would wait for the cores
 # that the package's helpers hold for a while after a call.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# No test asks the Hub: transformers would, for a tokenizer's folder, and wait for an answer.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from collections.abc import Iterator
 from pathlib import Path
