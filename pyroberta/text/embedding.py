@@ -75,6 +75,7 @@ class FeatureExtraction(Task):
         for row, hidden in hidden_states(self.model, rows, self.batch_tokens):
             # A copy, so that one kept row does not keep its whole batch.
             features[row] = hidden[None].copy() if arrays else [hidden.tolist()]
+            del hidden
         return features[0] if single else features
 
 
@@ -198,6 +199,7 @@ class SentenceEmbedding(Task):
         vectors = np.empty((len(rows), self.model.config.hidden_size), np.float32)
         for row, hidden in hidden_states(self.model, rows, self.batch_tokens):
             vectors[row] = to_vector(hidden, self.pooling, self.normalize)
+            del hidden
         return vectors
 
 
@@ -210,11 +212,16 @@ def hidden_states(
 ) -> Iterator[tuple[int, Array]]:
     """Each row's number and the hidden states of its tokens, ``[tokens, hidden]``, in any order.
 
-    The arrays are views of their batch's.
+    The arrays are views of their batch's: who lets each one go before he takes the next has one
+    batch in memory at a time.
     """
-    for batch in plan_batches([len(ids) for ids in rows], batch_tokens):
+
+    def encode(batch: list[int]) -> list[Array]:
         output = model.encode_rows([rows[row] for row in batch])
-        yield from zip(batch, output.of_rows(output.last_hidden_state), strict=True)
+        return output.of_rows(output.last_hidden_state)
+
+    for batch in plan_batches([len(ids) for ids in rows], batch_tokens):
+        yield from zip(batch, encode(batch), strict=True)
 
 
 def check_prompt(prompt: str, pools_prompt: bool) -> str:
