@@ -9,6 +9,7 @@ from .config import RobertaConfig, read_config_json
 from .decoder.causal import RobertaForCausalLM
 from .errors import ConfigError
 from .models import ENCODERS, Model
+from .opening import find_checkpoint
 
 ARCHITECTURES: tuple[type[Model[Any]], ...] = (*ENCODERS, RobertaForCausalLM)
 
@@ -25,12 +26,17 @@ _BY_ARCHITECTURE = {cls.architecture: cls for cls in ARCHITECTURES}
 
 
 def from_pretrained(
-    path: str | os.PathLike[str], *, architecture: str | None = None, **options: Any
+    path: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    architecture: str | None = None,
+    **options: Any,
 ) -> Model[Any]:
     """Load a checkpoint as the class that its ``config.json`` names.
 
     Args:
-        path: the checkpoint's folder.
+        path: the checkpoint's folder, or its Hub name; see ``RobertaModel.from_pretrained``.
+        revision: of a Hub name: a branch, a tag or a commit.
         architecture: a class's ``architecture``, e.g. ``"for_token_classification"``, in place
             of what ``config.json`` says.
         **options: as for each class's ``from_pretrained``.
@@ -39,7 +45,8 @@ def from_pretrained(
         ConfigError: an unknown ``architecture``, or ``config.json`` does not name exactly one
             known class.
     """
-    return find_class(path, architecture).from_pretrained(path, **options)
+    folder = find_checkpoint(path, revision=revision)
+    return find_class(folder, architecture).from_pretrained(folder, **options)
 
 
 def find_class(path: str | os.PathLike[str], architecture: str | None = None) -> type[Model[Any]]:

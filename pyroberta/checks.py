@@ -51,6 +51,13 @@ def check_path(
         raise error(f"{name} must be {what}, not {value!r}") from None
 
 
+def check_patterns(name: str, value: Any) -> list[str]:
+    """A list or tuple of ``str``, as a list. Raises InputError."""
+    if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+        return list(value)
+    raise InputError(f"{name} must be a list of patterns, not {excerpt(value)}")
+
+
 def as_array(name: str, value: Any) -> Array:
     """``value`` as NumPy reads it. Raises InputError where it cannot, and for a masked array."""
     # numpy.ma is not asked: it is not imported before somebody needs it, and cannot be at the end.

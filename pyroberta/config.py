@@ -10,6 +10,7 @@ from typing import Any
 
 from .activations import HF_NAMES, canonical_activation
 from .errors import ConfigError
+from .opening import find_checkpoint, what_it_is
 from .small_json import read_json
 
 # A size beyond these is a broken or hostile file, not a model: it is refused before anything is
@@ -244,14 +245,20 @@ class RobertaConfig:
         return cls(**values)
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str], **overrides: Any) -> RobertaConfig:
-        """Read ``config.json`` in the folder ``path``.
+    def from_pretrained(
+        cls, path: str | os.PathLike[str], *, revision: str | None = None, **overrides: Any
+    ) -> RobertaConfig:
+        """Read ``config.json`` of a checkpoint.
+
+        Args:
+            path, revision: as for ``from_pretrained`` of a model.
+            **overrides: fields of this class to set.
 
         Raises:
             FileNotFoundError: there is no such folder or file.
             ConfigError: the file is not JSON, or not of a model that this package computes.
         """
-        return cls.from_hf(read_config_json(path), **overrides)
+        return cls.from_hf(read_config_json(find_checkpoint(path, revision=revision)), **overrides)
 
     def to_hf(self) -> dict[str, Any]:
         """This configuration under Hugging Face's names, for ``config.json``."""
@@ -275,7 +282,9 @@ def read_config_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not Path(path).is_dir():
         raise FileNotFoundError(f"path must be a checkpoint's folder, not {str(path)!r}")
     if not os.path.lexists(file):
-        raise FileNotFoundError(f"{file} must be a file: a checkpoint's configuration")
+        raise FileNotFoundError(
+            f"{file} must be a file: a checkpoint's configuration{what_it_is(file.parent)}"
+        )
     config = read_json(file, ConfigError, _MAX_CONFIG_BYTES)
     if not isinstance(config, dict):
         raise ConfigError(f"{file} must hold an object, not {type(config).__name__}")

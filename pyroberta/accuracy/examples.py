@@ -11,7 +11,7 @@ from ..checks import excerpt
 from ..config import RobertaConfig
 from ..errors import ConfigError, InputError
 from ..models import Model
-from ..text.embedding import clean
+from ..text.prompts import check_token_left
 from ..text.sentence_folder import SentenceFolder
 from ..text.tokenizer import Tokenizer
 from .kinds import gives_vectors, is_multi_label, is_regression
@@ -87,6 +87,7 @@ class ExampleReader:
         score_name: ``"accuracy"``, ``"spearman"``, or ``None`` where there is nothing to score by.
         with_vectors: each text, and each of a pair, is a row of its own, made into a vector.
         pairs: and the cosine of a pair's vectors is what is scored.
+        skipped: the first tokens of a text, a prompt's, that are not pooled.
 
     Raises:
         InputError: a label or score that means nothing for the model.
@@ -107,6 +108,8 @@ class ExampleReader:
         self._regression = is_regression(kind, config)
         self.pairs = first.score is not None and gives_vectors(kind)
         self.with_vectors = self.pairs or kind.decides == "nothing"
+        prompts = sentence.prompts
+        self.skipped = prompts.count_tokens(tokenizer, prompts.default)
         self.score_name: str | None = None
         if first.score is not None and first.label is not None:
             raise InputError(f"label must be left out beside a score, not {excerpt(first.label)}")
@@ -168,9 +171,11 @@ class ExampleReader:
                 "likeness of two texts"
             )
         texts = [example.text] if example.text_pair is None else [example.text, example.text_pair]
-        cleaned = [clean(t, self._sentence.prompt, self._sentence.lowercase) for t in texts]
-        encoded = [self._tokenizer.encode_one(text, index) for text in cleaned]
-        return [Row(ids, self._places(ids)) for ids in encoded]
+        prompt = self._sentence.prompts.default
+        encoded = [self._tokenizer.encode_one(prompt + text, index) for text in texts]
+        return [
+            Row(check_token_left(ids, self.skipped, index), self._places(ids)) for ids in encoded
+        ]
 
     def _places(self, ids: list[int]) -> list[int] | None:
         """Where a text's masks are, if it has any and they are what the model fills."""

@@ -10,22 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from ..architectures import find_class
-from ..checks import check_count, check_path
+from ..checks import check_count
 from ..compute_types import COMPUTE_TYPES
 from ..config import RobertaConfig
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..kernels import build_in_use
 from ..models import Model, RobertaModel
+from ..opening import find_folder, transformer_folder
 from ..shipped import SHIPPED
 from ..text.batching import BATCH_TOKENS
-from ..text.embedding import check_prompt, to_vector
-from ..text.sentence_folder import (
-    POOLINGS,
-    SentenceFolder,
-    read_sentence_folder,
-    transformer_folder,
-)
+from ..text.pooling import read_poolings
+from ..text.sentence_folder import SentenceFolder, read_sentence_folder
 from ..text.tokenizer import Tokenizer
+from ..text.vectors import VectorMaker
 from ..version import __version__
 from .examples import Example, ExampleReader, read_examples
 from .kinds import check_kind, chooses
@@ -48,9 +45,10 @@ def compare(
     texts: Iterable[Any],
     compute_types: Sequence[str] | None = None,
     *,
+    revision: str | None = None,
     against: str = "float64",
     architecture: str | None = None,
-    pooling: str | None = None,
+    pooling: str | Sequence[str] | None = None,
     limit: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
     thresholds: Thresholds | None = None,
@@ -62,7 +60,8 @@ def compare(
     weights in float32, and most of the time.
 
     Args:
-        path: a checkpoint's folder, or one of sentence-transformers; ``None``: the shipped one.
+        path: a checkpoint's folder, one of sentence-transformers, or a Hub name; ``None``: the
+            shipped one.
         texts: each a ``str``, or a mapping with a ``str`` under ``"text"`` and, if need be,
             another under ``"text_pair"``: a model with a head reads the two as one row, and a
             model of vectors each for itself. What they are scored by stands under
@@ -75,6 +74,7 @@ def compare(
             ``"score"``: Spearman's correlation of these numbers with the cosines of a pair's
             vectors, or with the logits of a regression model.
         compute_types: of the native backend; ``None``: all that there are, but for ``against``.
+        revision: of a Hub name: a branch, a tag or a commit.
         against: the exact type: ``"float64"``, on the reference backend, or ``"float32"``.
         architecture: as for ``from_pretrained``; ``"base"`` leaves a head out.
         pooling: how the vector of a text is made of its tokens', as for
@@ -103,13 +103,15 @@ def compare(
     if isinstance(texts, (str, Mapping)) or not isinstance(texts, Iterable):
         raise InputError(f"texts must be a list of them, not a {type(texts).__name__}")
     examples = read_examples(islice(texts, stop))
-    given = check_path("path", SHIPPED if path is None else path)
+    given = find_folder(SHIPPED if path is None else path, revision=revision)
     sentence, kind = _read_folder(given, architecture, pooling)
     config = RobertaConfig.from_pretrained(sentence.transformer)
     check_kind(kind, config)
     tokenizer = Tokenizer.from_pretrained(
         sentence.transformer, config=config, max_tokens=sentence.max_tokens
     )
+    if sentence.lowercase:
+        tokenizer = tokenizer.lowercased()
     reader = ExampleReader(kind, config, tokenizer, sentence, examples[0])
     if pooling is not None and not reader.with_vectors:
         raise InputError(
@@ -134,7 +136,8 @@ def compare(
         if progress is not None:
             progress(done, total)
 
-    vector = functools.partial(to_vector, pooling=sentence.pooling, normalize=sentence.normalize)
+    sentence.vectors.width(config.hidden_size)  # refused before anything is computed
+    vector = functools.partial(sentence.vectors, skipped=reader.skipped)
     models = {name: load(compute_type=name) for name in types}
     measurement = Measurement(
         load(**_AGAINST[against]),
@@ -183,18 +186,17 @@ def _check_types(compute_types: Sequence[str] | None, against: str) -> list[str]
 
 
 def _read_folder(
-    path: Path, architecture: str | None, pooling: str | None
+    path: Path, architecture: str | None, pooling: str | Sequence[str] | None
 ) -> tuple[SentenceFolder, type[Model[Any]]]:
     """How the vector of a text is made, and the class of the model."""
-    if pooling is not None and pooling not in POOLINGS:
-        raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
     if architecture is None and (path / "modules.json").is_file():
-        sentence = read_sentence_folder(path, pooling)
-        check_prompt(sentence.prompt, sentence.pools_prompt)
-        return sentence, RobertaModel
+        return read_sentence_folder(path, pooling), RobertaModel
     folder = transformer_folder(path)
-    sentence = SentenceFolder(folder) if pooling is None else SentenceFolder(folder, pooling)
-    return sentence, find_class(folder, architecture)
+    # Of a sentence-transformers folder that is opened as another class, the checkpoint alone.
+    makes = VectorMaker(
+        poolings=("mean",) if pooling is None else read_poolings("pooling", pooling), normalize=True
+    )
+    return SentenceFolder(transformer=folder, vectors=makes), find_class(folder, architecture)
 
 
 def _windows(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import CheckpointError
+from ..opening import what_it_is
 from ..small_json import read_json_object
 from .files import INDEX_FILE, SINGLE_FILE
 from .reader import Tensor, read_header
@@ -44,7 +45,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if name is not None:
         return Checkpoint(folder, FORMATS[name](folder / name))
     others = sorted(p.name for p in folder.glob("*.bin"))
-    hint = ""
+    hint = what_it_is(folder)
     if others:
         hint = (
             f"; {others[0]} is not read, since it may hold code: convert it with "

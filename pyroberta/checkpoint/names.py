@@ -21,6 +21,9 @@ _WORDS = "embeddings.word_embeddings.weight"
 # Buffers that older versions of transformers saved: they hold 0, 1, 2, ... and zeros.
 _BUFFERS = {"embeddings.position_ids", "embeddings.token_type_ids"}
 
+# Where the encoder's own tensors stand; what a model was trained with beside it stands elsewhere.
+_ENCODER = ("embeddings.", "encoder.", "pooler.")
+
 _CROSS = re.compile(r"encoder\.layer\.\d+\.crossattention\..*")
 
 # Other spellings of the language-model head: the old name of the decoder's weight, and the bias,
@@ -74,6 +77,7 @@ def check(
     aside: Collection[str],
     *,
     cross_attention: bool,
+    any_head: bool = False,
 ) -> None:
     """Raise one CheckpointError that lists every missing, extra and misshapen tensor.
 
@@ -83,6 +87,7 @@ def check(
         aside: the tensors of the family's heads: one may stand in the file of a model opened as
             another.
         cross_attention: the configuration has cross attention, which the model may leave aside.
+        any_head: the model has no head, so whatever stands beside the encoder is left aside.
     """
     missing = [f"{name} {list(shapes[name])}" for name in shapes if name not in tensors]
     misshapen = [
@@ -96,6 +101,7 @@ def check(
         if name not in shapes
         and name not in aside
         and not (cross_attention and _CROSS.fullmatch(name))
+        and (name.startswith(_ENCODER) or not any_head)
     ]
     problems = [
         f"{what}: {'; '.join(found)}"
@@ -104,5 +110,14 @@ def check(
     ]
     if problems:
         raise CheckpointError(
-            "checkpoint must hold exactly the tensors of the model; " + " | ".join(problems)
+            "checkpoint must hold exactly the tensors of the model; "
+            + " | ".join(problems)
+            + _ignore_hint(extra)
         )
+
+
+def _ignore_hint(extra: list[str]) -> str:
+    """How to leave the tensors of another head aside, by the first part of their names."""
+    heads = [name for name in extra if not name.startswith(_ENCODER)]
+    patterns = sorted({name.split(" ")[0].split(".")[0] + ".*" for name in heads})
+    return f" | a head that is not needed is left aside by ignore={patterns}" if patterns else ""

@@ -80,8 +80,15 @@ class PackedSource(FileSource):
         """All tensors, by name; those that stand in packed ones have a dtype of their own."""
         return self._tensors
 
-    def check(self, shapes: Shapes, aside: Collection[str], *, cross_attention: bool) -> None:
-        super().check(shapes, aside, cross_attention=cross_attention)
+    def check(
+        self,
+        shapes: Shapes,
+        aside: Collection[str],
+        *,
+        cross_attention: bool,
+        any_head: bool = False,
+    ) -> None:
+        super().check(shapes, aside, cross_attention=cross_attention, any_head=any_head)
         for name, tensor in self._tensors.items():
             if tensor.dtype == IN_PACKED and name not in shapes:
                 raise CheckpointError(

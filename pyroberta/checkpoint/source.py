@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,9 +90,24 @@ class FileSource:
         self._tensors: dict[str, Tensor] = rename(tensors)
         self._memory_map = memory_map
 
-    def check(self, shapes: Shapes, aside: Collection[str], *, cross_attention: bool) -> None:
+    def check(
+        self,
+        shapes: Shapes,
+        aside: Collection[str],
+        *,
+        cross_attention: bool,
+        any_head: bool = False,
+    ) -> None:
         """Raise CheckpointError unless the files hold exactly these; see ``names.check``."""
-        check(self._tensors, shapes, aside, cross_attention=cross_attention)
+        check(self._tensors, shapes, aside, cross_attention=cross_attention, any_head=any_head)
+
+    def ignore(self, patterns: Collection[str]) -> None:
+        """Forget the tensors whose names fit one of the patterns, as of a shell (``"mlp.*"``)."""
+        self._tensors = {
+            name: tensor
+            for name, tensor in self._tensors.items()
+            if not any(fnmatchcase(n, one) for one in patterns for n in (name, tensor.name))
+        }
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all tensors but these: the heads of other models that share the file."""

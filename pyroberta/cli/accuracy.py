@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import InputError
 from .files import check_output, open_input, open_output, printable, progress, read_objects
-from .options import work_options
+from .options import add_revision, work_options
 
 _EXIT_BROKEN = 1
 
@@ -37,6 +37,7 @@ def add_parser(commands: Any) -> None:
         "2 for an error.",
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", help="default: the shipped checkpoint")
+    add_revision(parser)
     parser.add_argument(
         "--texts",
         required=True,
@@ -99,7 +100,7 @@ def _run(args: argparse.Namespace) -> int:
     _check_files(args)
     options: dict[str, Any] = {
         name: value
-        for name in ("architecture", "pooling", "batch_tokens")
+        for name in ("revision", "architecture", "pooling", "batch_tokens")
         if (value := getattr(args, name)) is not None
     }
     if args.compute_type is not None:

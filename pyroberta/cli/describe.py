@@ -13,17 +13,22 @@ from ..checkpoint.names import find_prefix
 from ..config import RobertaConfig, read_config_json
 from ..errors import CheckpointError, ConfigError, InputError
 from ..kernels import available_isas, chosen_isa, core, has_core, layout_family
-from ..text.sentence_folder import read_sentence_folder, transformer_folder
+from ..opening import find_folder, transformer_folder
+from ..text.sentence_folder import read_sentence_folder
+from ..text.sentence_steps import Normalize
 from ..text.tokenizer import Tokenizer
 
 _FLOATS = ("F64", "F32", "F16", "BF16", "PACKED")
 
 
-def describe(path: str | os.PathLike[str], *, checksum: bool = False) -> dict[str, str]:
+def describe(
+    path: str | os.PathLike[str], *, revision: str | None = None, checksum: bool = False
+) -> dict[str, str]:
     """What a folder holds, a few words under each heading, in the order to print them.
 
     Args:
-        path: a checkpoint's folder, a packed one, or one of sentence-transformers.
+        path: a checkpoint's folder, a packed one, one of sentence-transformers, or a Hub name.
+        revision: of a Hub name.
         checksum: read all of a packed file, and see whether it is as it was written.
 
     Raises:
@@ -32,6 +37,7 @@ def describe(path: str | os.PathLike[str], *, checksum: bool = False) -> dict[st
         CheckpointError: a file that is malformed, or that has not its checksum.
         InputError: a checksum is asked of a checkpoint, which has none.
     """
+    path = find_folder(path, revision=revision)
     folder = transformer_folder(path)
     raw = read_config_json(folder)
     config = RobertaConfig.from_hf(raw)
@@ -63,7 +69,7 @@ def describe(path: str | os.PathLike[str], *, checksum: bool = False) -> dict[st
         **special,
         "tokenizer": _tokenizer(folder, config),
     }
-    if (Path(path) / "modules.json").is_file():
+    if (path / "modules.json").is_file():
         lines["sentences"] = _sentences(path)
     return lines
 
@@ -121,14 +127,22 @@ def _sentences(path: str | os.PathLike[str]) -> str:
         sentence = read_sentence_folder(path)
     except (ConfigError, CheckpointError, FileNotFoundError) as error:
         return f"not computed: {error}"
-    words = [
-        f"{sentence.pooling} pooling",
-        "normalised" if sentence.normalize else "not normalised",
-    ]
+    makes = sentence.vectors
+    words = [f"{' + '.join(makes.poolings)} pooling", *(one.describe() for one in makes.steps)]
+    if not any(isinstance(one, Normalize) for one in makes.steps[-1:]):
+        words.append("not normalised")
+    if makes.truncate_dim is not None:
+        words.append(f"the first {makes.truncate_dim} numbers")
     if sentence.max_tokens is not None:
         words.append(f"cut to {sentence.max_tokens} tokens")
-    if sentence.prompt:
-        words.append(f"prompt {sentence.prompt!r}")
+    if sentence.prompts.default:
+        words.append(f"prompt {sentence.prompts.default!r}")
+    if sentence.prompts.by_name:
+        words.append(f"prompts {', '.join(map(repr, sentence.prompts.by_name))}")
+    if not sentence.prompts.pooled:
+        words.append("prompts not pooled")
+    if sentence.lowercase:
+        words.append("lower case")
     return ", ".join(words)
 
 

@@ -56,8 +56,8 @@ def _run(args: argparse.Namespace) -> None:
             for vector in embed.stream(texts):
                 vectors.append(vector)
                 advance()
-            hidden = embed.model.config.hidden_size
-            array = np.stack(vectors) if vectors else np.empty((0, hidden), np.float32)
+            width = embed.dimension
+            array = np.stack(vectors) if vectors else np.empty((0, width), np.float32)
             # An open file, since save would add .npy to a name that ends otherwise.
             with open(args.output, "wb") as file:
                 np.save(file, array)

@@ -73,17 +73,20 @@ def add_parser(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     from ..config import read_config_json
+    from ..opening import find_folder, transformer_folder
     from ..shipped import SHIPPED
     from ..text import Text2TextGeneration, TextGeneration, pipeline
 
     check_output(args.output, (".jsonl",))
     options = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
-    folder = SHIPPED if args.model is None else args.model
+    named = SHIPPED if args.model is None else args.model
+    folder = find_folder(named, revision=args.revision, name="--model")
+    made = pipeline_options(args) | {"revision": None}  # found already
     write: TextGeneration | Text2TextGeneration
-    if read_config_json(folder).get("model_type") == "encoder-decoder":
-        write = pipeline("text2text-generation", folder, **pipeline_options(args), **options)
+    if read_config_json(transformer_folder(folder)).get("model_type") == "encoder-decoder":
+        write = pipeline("text2text-generation", folder, **made, **options)
     else:
-        write = pipeline("text-generation", folder, **pipeline_options(args), **options)
+        write = pipeline("text-generation", folder, **made, **options)
     if args.output is None:
         for text in args.text:
             _print_written(write, text, options.get("strategy") != "beam")

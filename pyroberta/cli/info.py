@@ -6,12 +6,14 @@ import argparse
 from typing import Any
 
 from .files import printable
+from .options import add_revision
 
 
 def add_parser(commands: Any) -> None:
     """Add the command to the subparsers ``commands``."""
     info = commands.add_parser("info", help="say what is in a checkpoint's folder")
     info.add_argument("model", metavar="MODEL", nargs="?", help="default: the shipped checkpoint")
+    add_revision(info)
     info.add_argument(
         "--checksum",
         action="store_true",
@@ -24,7 +26,8 @@ def _run(args: argparse.Namespace) -> None:
     from ..shipped import SHIPPED
     from .describe import describe
 
-    lines = describe(SHIPPED if args.model is None else args.model, checksum=args.checksum)
+    path = SHIPPED if args.model is None else args.model
+    lines = describe(path, revision=args.revision, checksum=args.checksum)
     width = max(map(len, lines))
     for name, value in lines.items():
         print(f"{name:{width}}  {printable(value)}")

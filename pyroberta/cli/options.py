@@ -11,6 +11,13 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the kernels")
 
 
+def add_revision(parser: argparse.ArgumentParser) -> None:
+    """Add ``--revision``, of a model that is named as on the Hub."""
+    parser.add_argument(
+        "--revision", metavar="NAME", help="of a Hub name: a branch, a tag or a commit"
+    )
+
+
 def work_options() -> argparse.ArgumentParser:
     """A parent with the options of every command that computes."""
     work = argparse.ArgumentParser(add_help=False)
@@ -25,8 +32,11 @@ def model_options() -> argparse.ArgumentParser:
     """A parent with the options of every command that computes with one model."""
     model = argparse.ArgumentParser(add_help=False, parents=[work_options()])
     model.add_argument(
-        "--model", metavar="FOLDER", help="a checkpoint (default: the one that is shipped)"
+        "--model",
+        metavar="MODEL",
+        help="a checkpoint's folder or Hub name (default: the one that is shipped)",
     )
+    add_revision(model)
     model.add_argument(
         "--compute-type", metavar="TYPE", help="what the products are computed in (float32)"
     )
@@ -35,5 +45,9 @@ def model_options() -> argparse.ArgumentParser:
 
 def pipeline_options(args: argparse.Namespace) -> dict[str, Any]:
     """The options of ``pipeline`` that were given."""
-    options = {"compute_type": args.compute_type, "batch_tokens": args.batch_tokens}
+    options = {
+        "revision": args.revision,
+        "compute_type": args.compute_type,
+        "batch_tokens": args.batch_tokens,
+    }
     return {name: value for name, value in options.items() if value is not None}

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import InputError
 from .files import printable
-from .options import add_threads
+from .options import add_revision, add_threads
 
 # What a folder holds besides weights: configurations, vocabularies, how sentences are pooled.
 _SMALL_FILES = (".json", ".txt", ".model")
@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
     pack = commands.add_parser(
         "pack", help="write a model as the kernels use it, to be mapped with nothing converted"
     )
-    pack.add_argument("model", metavar="MODEL", help="a checkpoint's folder")
+    pack.add_argument("model", metavar="MODEL", help="a checkpoint's folder or Hub name")
     pack.add_argument("out", metavar="OUT", help="the new folder")
     pack.add_argument(
         "--compute-type", metavar="TYPE", help="what its products will be computed in (float32)"
@@ -33,6 +33,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help='pack it as another class than it names, e.g. "base" to leave its head out',
     )
+    add_revision(pack)
     add_threads(pack)
     pack.set_defaults(run=_pack)
 
@@ -41,9 +42,10 @@ def _pack(args: argparse.Namespace) -> None:
     from ..architectures import from_pretrained
     from ..checkpoint import PACKED_FILE, is_packed
     from ..config import read_config_json
-    from ..text.sentence_folder import transformer_folder
+    from ..opening import find_folder, transformer_folder
 
-    out, folder = Path(args.out), Path(args.model)
+    out = Path(args.out)
+    folder = find_folder(args.model, revision=args.revision, name="MODEL")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"OUT must be a new or empty folder, not {args.out!r}")
     transformer = transformer_folder(folder)

@@ -20,6 +20,7 @@ from ..kernels import choose_kernels
 from ..kernels.arithmetic import in_usual_arithmetic
 from ..models import RobertaModel
 from ..models.layers import Linear
+from ..opening import find_folder
 from .cache import Cache
 from .causal import RobertaForCausalLM
 from .files import BRIDGE, read_folder
@@ -87,6 +88,7 @@ class RobertaEncoderDecoder:
         cls,
         path: _PathLike,
         *,
+        revision: str | None = None,
         compute_type: str = "float32",
         backend: str = "native",
         memory_map: bool = True,
@@ -98,7 +100,8 @@ class RobertaEncoderDecoder:
         ``tie_encoder_decoder``, what one side lacks is the other's.
 
         Args:
-            path, compute_type, backend, memory_map: as for ``RobertaModel.from_pretrained``.
+            path, revision, compute_type, backend, memory_map: as for
+                ``RobertaModel.from_pretrained``.
 
         Raises:
             FileNotFoundError: a file that is not there.
@@ -106,6 +109,7 @@ class RobertaEncoderDecoder:
             CheckpointError: a tensor is missing, extra or misshapen, or a file is broken.
         """
         kernels = choose_kernels(backend, compute_type)
+        path = find_folder(path, revision=revision)
         files = read_folder(path, kernels, memory_map=memory_map)
         return cls(
             RobertaModel(*files.encoder, kernels),

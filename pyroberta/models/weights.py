@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from ..arrays import Array, Shapes, finish_imports
@@ -15,11 +15,12 @@ from ..checkpoint import (
     save_checkpoint,
     save_packed,
 )
-from ..checks import check_count, excerpt
+from ..checks import check_count, check_patterns, excerpt
 from ..config import RobertaConfig, read_config_json
 from ..errors import ConfigError, InputError
 from ..kernels import Kernels, choose_kernels
 from ..kernels.arithmetic import in_usual_arithmetic, usual_arithmetic
+from ..opening import find_checkpoint
 from .blocks import Blocks
 from .call import Parts
 from .embeddings import Embeddings, embeddings_shapes
@@ -67,17 +68,22 @@ class Weights:
         cls: type[Self],
         path: str | os.PathLike[str],
         *,
+        revision: str | None = None,
         compute_type: str | None = None,
         backend: str = "native",
         add_pooling_layer: bool | None = None,
         memory_map: bool = True,
+        ignore: Sequence[str] = (),
         **config_overrides: Any,
     ) -> Self:
         """Load a checkpoint's folder as Hugging Face writes it, or a packed one.
 
         Args:
-            path: holds ``config.json`` and ``model.safetensors`` (or its shards and their index),
-                or what ``save_packed`` wrote.
+            path: a folder that holds ``config.json`` and ``model.safetensors`` (or its shards and
+                their index), or what ``save_packed`` wrote; one of sentence-transformers; or a
+                Hub name (``"FacebookAI/roberta-base"``), taken from the Hub's cache, or downloaded
+                where the ``huggingface_hub`` library is installed and offline mode is off.
+            revision: of a Hub name: a branch, a tag or a commit; ``None``: the main branch.
             compute_type: what the products round to: ``"float32"``, ``"bfloat16x3"``,
                 ``"bfloat16"`` or ``"int8"`` (see ``compute_types.py``), or ``"float64"`` on the
                 reference backend. ``None``: ``"float32"``, or what a packed file was packed for.
@@ -86,17 +92,27 @@ class Weights:
                 demands a pooler, ``False`` leaves it out.
             memory_map: keep word and position tables, and packed weights, in the mapped file;
                 ``False`` reads them, which survives a file that is cut while it is in use.
+            ignore: patterns of tensors' names (``"mlp.*"``) that are left aside: those that a model
+                was trained with and does not need. ``RobertaModel`` leaves all heads aside.
             **config_overrides: fields of ``RobertaConfig`` to set.
 
         Raises:
             FileNotFoundError: a file that is not there.
+            InputError: ``ignore`` is no list of patterns.
             ConfigError: ``config.json`` is not of a model that this package computes.
             CheckpointError: a tensor is missing, extra or misshapen, or a file is broken.
         """
+        path = find_checkpoint(path, revision=revision)
         config = RobertaConfig.from_pretrained(path, **config_overrides)
         source, kernels = open_folder(path, compute_type, backend, memory_map)
+        source.ignore(check_patterns("ignore", ignore))
         shapes = cls._shapes(config, source.names(), add_pooling_layer)
-        source.check(shapes, Weights.aside, cross_attention=config.use_cross_attention)
+        source.check(
+            shapes,
+            Weights.aside,
+            cross_attention=config.use_cross_attention,
+            any_head=cls.architecture == "base",
+        )
         source.keep(shapes)
         model = cls(config, source, kernels)
         model._is_causal = cls._is_causal or _is_decoder(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from ..errors import ConfigError, InputError
 from ..kernels.arithmetic import in_usual_arithmetic
 from ..models import RobertaModel
 from .batching import BATCH_TOKENS, plan_batches, read_texts
-from .sentence_folder import POOLINGS, read_sentence_folder, transformer_folder
+from .pooling import read_poolings
+from .prompts import Prompts, check_prompt, check_token_left
+from .sentence_folder import read_sentence_folder
+from .sentence_steps import Normalize, Step
 from .task import Loading, Task
 from .tokenizer import Tokenizer
-
-# Numbers that are pooled at a time: in float64 they are 64 KB, which stays in L2.
-_POOLED = 8192
+from .vectors import VectorMaker
 
 
 class FeatureExtraction(Task):
@@ -54,7 +55,7 @@ class FeatureExtraction(Task):
 
     @classmethod
     def from_folder(cls, folder: Path, loading: Loading, **options: Any) -> FeatureExtraction:
-        return super().from_folder(transformer_folder(folder), _without_pooler(loading), **options)
+        return super().from_folder(folder, _without_pooler(loading), **options)
 
     def __call__(self, texts: str | list[str], *, return_tensors: bool | None = None) -> Any:
         """``[1, tokens, hidden]`` for one text, a list of those for a list.
@@ -80,22 +81,26 @@ class FeatureExtraction(Task):
 
 
 class SentenceEmbedding(Task):
-    """One vector for each text: its tokens' vectors, pooled.
+    """One vector for each text, as sentence-transformers makes them.
 
-    Pooling is done in float64 over the row's own tokens and rounded once, so the bits of a vector
-    do not depend on the texts beside it. White space around a text is dropped, as
-    sentence-transformers does.
+    Pooling and what follows it are done in float64 over the row's own tokens and rounded once, so
+    the bits of a vector do not depend on the texts beside it.
 
     Args:
         model: the encoder.
         tokenizer: the model's.
         batch_tokens: the most tokens that are computed together.
-        pooling: ``"mean"`` of all tokens, ``"cls"`` (the first), ``"max"`` of each component, or
-            ``"mean_sqrt_len"``: their sum over the square root of their number.
+        pooling: ``"mean"`` of all tokens, ``"cls"`` (the first), ``"max"`` of each component,
+            ``"mean_sqrt_len"`` (their sum over the square root of their number),
+            ``"weightedmean"`` (the first token weighs 1, the second 2, ...), ``"lasttoken"``; or a
+            list of these, whose vectors are put one after the other.
         normalize: scale each vector to length 1.
-        prompt: put before each text.
+        steps: what is made of the pooled vector before that: the modules of a folder.
+        truncate_dim: keep so many of a vector's first numbers; ``None``: all.
+        prompt: put before each text that a call names no other for.
+        prompts: others, by their names.
         lowercase: put texts in lower case.
-        pools_prompt: whether the prompt's tokens are pooled too; if not, a prompt is refused.
+        pools_prompt: whether the prompt's tokens are pooled too.
 
     Example:
         >>> embed = pipeline("sentence-embedding")  # doctest: +SKIP
@@ -111,94 +116,187 @@ class SentenceEmbedding(Task):
         tokenizer: Tokenizer,
         *,
         batch_tokens: int = BATCH_TOKENS,
-        pooling: str = "mean",
+        pooling: str | Sequence[str] = "mean",
         normalize: bool = True,
+        steps: Sequence[Step] = (),
+        truncate_dim: int | None = None,
         prompt: str = "",
+        prompts: Mapping[str, str] | None = None,
         lowercase: bool = False,
         pools_prompt: bool = True,
     ) -> None:
-        if pooling not in POOLINGS:
-            raise ConfigError(f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
-        super().__init__(model, tokenizer, batch_tokens=batch_tokens)
-        self.pooling = pooling
-        self.normalize = check_flag("normalize", normalize, ConfigError)
         self.lowercase = check_flag("lowercase", lowercase, ConfigError)
-        self.pools_prompt = check_flag("pools_prompt", pools_prompt, ConfigError)
-        self.prompt = check_prompt(prompt, self.pools_prompt)
+        tokenizer = tokenizer.lowercased() if self.lowercase else tokenizer
+        super().__init__(model, tokenizer, batch_tokens=batch_tokens)
+        self._makes = VectorMaker(
+            poolings=read_poolings("pooling", pooling),
+            steps=tuple(steps),
+            normalize=check_flag("normalize", normalize, ConfigError),
+        ).cut(truncate_dim)
+        self._width(self._makes)
+        self._prompts = Prompts(
+            default=check_prompt(prompt),
+            by_name=dict(prompts or {}),
+            pooled=check_flag("pools_prompt", pools_prompt, ConfigError),
+        )
+
+    @property
+    def pooling(self) -> str | tuple[str, ...]:
+        """The pooling, or several of them."""
+        poolings = self._makes.poolings
+        return poolings[0] if len(poolings) == 1 else poolings
+
+    @property
+    def normalize(self) -> bool:
+        """Whether all vectors have length 1."""
+        makes = self._makes
+        last = makes.steps[-1] if makes.steps and makes.truncate_dim is None else None
+        return makes.normalize or isinstance(last, Normalize)
+
+    @property
+    def truncate_dim(self) -> int | None:
+        """The most numbers of a vector."""
+        return self._makes.truncate_dim
+
+    @property
+    def prompt(self) -> str:
+        """The prompt of a call that names none."""
+        return self._prompts.default
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The prompts that a call can name."""
+        return dict(self._prompts.by_name)
+
+    @property
+    def pools_prompt(self) -> bool:
+        """Whether a prompt's tokens are pooled."""
+        return self._prompts.pooled
+
+    @property
+    def dimension(self) -> int:
+        """The numbers of a vector."""
+        return self._width(self._makes)
 
     @classmethod
     def from_folder(cls, folder: Path, loading: Loading, **options: Any) -> SentenceEmbedding:
         """As the folder of sentence-transformers says, but for what ``options`` say."""
-        given = read_sentence_folder(folder, options.get("pooling"), options.get("normalize"))
+        options = {name: value for name, value in options.items() if value is not None}
+        asked = (options.pop(name, None) for name in ("pooling", "normalize", "truncate_dim"))
+        given = read_sentence_folder(folder, *asked)
         settings: dict[str, Any] = {
-            "pooling": given.pooling,
-            "normalize": given.normalize,
-            "prompt": given.prompt,
+            "pooling": given.vectors.poolings,
+            "normalize": given.vectors.normalize,
+            "steps": given.vectors.steps,
+            "truncate_dim": given.vectors.truncate_dim,
+            "prompt": given.prompts.default,
+            "prompts": given.prompts.by_name,
             "lowercase": given.lowercase,
-            "pools_prompt": given.pools_prompt,
+            "pools_prompt": given.prompts.pooled,
         }
-        options = settings | {k: v for k, v in options.items() if v is not None}
+        if "prompt_name" in options:  # of all calls that name no other
+            options["prompt"] = given.prompts.choose(
+                options.get("prompt"), options.pop("prompt_name")
+            )
         config = cls.read_config(given.transformer)
         tokenizer = loading.read_tokenizer(given.transformer, config, given.max_tokens)
         load = _without_pooler(loading).options
         model = RobertaModel.from_pretrained(given.transformer, **load)
-        return cls(model, tokenizer, **options)
+        return cls(model, tokenizer, **(settings | options))
 
-    def __call__(self, texts: str | list[str], *, prompt: str | None = None) -> NDArray[np.float32]:
-        """The vectors, float32 ``[n, hidden]``; ``[hidden]`` for one ``str``.
+    def __call__(
+        self,
+        texts: str | list[str],
+        *,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        truncate_dim: int | None = None,
+    ) -> NDArray[np.float32]:
+        """The vectors, float32 ``[n, dimension]``; ``[dimension]`` for one ``str``.
 
         Args:
-            texts: one or several.
+            texts: one or several. White space around a text is a part of it.
             prompt: for this call, in place of the pipeline's.
+            prompt_name: one of the model's prompts by its name; not looked at beside ``prompt``.
+            truncate_dim: for this call, in place of the pipeline's.
 
         Raises:
-            InputError: a text that cannot be encoded for the model.
-            ConfigError: a prompt for a model that leaves its tokens out.
+            InputError: a text that cannot be encoded for the model; no such prompt.
         """
         checked, single = read_texts(texts)
-        prefix = self._prefix(prompt)
-        vectors = self._embed(
-            [
-                self.tokenizer.encode_one(clean(text, prefix, self.lowercase), i)
-                for i, text in enumerate(checked)
-            ]
-        )
+        makes = self._makes.cut(truncate_dim)
+        prefix = self._prompts.choose(prompt, prompt_name)
+        skipped = self._prompts.count_tokens(self.tokenizer, prefix)
+        rows = [self._encode(text, i, prefix, skipped) for i, text in enumerate(checked)]
+        vectors = self._embed(rows, makes, skipped)
         return vectors[0] if single else vectors
 
+    def encode_query(self, texts: str | list[str], **options: Any) -> NDArray[np.float32]:
+        """The vectors of what is searched for: a call with the prompt named ``"query"``.
+
+        Without one of that name there is no prompt, not the default one either, as in
+        sentence-transformers. ``options`` as in a call.
+        """
+        return self._encode_as(self._prompts.of_query(), texts, options)
+
+    def encode_document(self, texts: str | list[str], **options: Any) -> NDArray[np.float32]:
+        """The vectors of what is searched: as ``encode_query``, with the name ``"document"``."""
+        return self._encode_as(self._prompts.of_document(), texts, options)
+
     def stream(
-        self, texts: Iterable[str], *, prompt: str | None = None
+        self,
+        texts: Iterable[str],
+        *,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        truncate_dim: int | None = None,
     ) -> Iterator[NDArray[np.float32]]:
-        """The vector of each text in turn, ``[hidden]``, with few texts held at any time.
+        """The vector of each text in turn, ``[dimension]``, with few texts held at any time.
 
         Args:
             texts: read as far as is needed.
-            prompt: as in a call.
+            prompt, prompt_name, truncate_dim: as in a call.
 
         Raises:
-            InputError, ConfigError: as in a call; the number of a text counts from the first.
+            InputError: as in a call; the number of a text counts from the first.
         """
-        prefix = self._prefix(prompt)
+        makes = self._makes.cut(truncate_dim)
+        prefix = self._prompts.choose(prompt, prompt_name)
+        skipped = self._prompts.count_tokens(self.tokenizer, prefix)
         window: list[list[int]] = []
         tokens = 0
         for i, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"texts[{i}] must be a str, not {type(text).__name__}")
-            window.append(self.tokenizer.encode_one(clean(text, prefix, self.lowercase), i))
+            window.append(self._encode(text, i, prefix, skipped))
             tokens += len(window[-1])
             if tokens >= self.batch_tokens:
-                yield from self._embed(window)
+                yield from self._embed(window, makes, skipped)
                 window, tokens = [], 0
-        yield from self._embed(window)
+        yield from self._embed(window, makes, skipped)
 
-    def _prefix(self, prompt: str | None) -> str:
-        return self.prompt if prompt is None else check_prompt(prompt, self.pools_prompt)
+    def _encode_as(
+        self, prompt: str, texts: str | list[str], options: dict[str, Any]
+    ) -> NDArray[np.float32]:
+        if options.get("prompt") is None and options.get("prompt_name") is None:
+            options["prompt"] = prompt
+        return self(texts, **options)
+
+    def _encode(self, text: str, index: int, prefix: str, skipped: int) -> list[int]:
+        ids = self.tokenizer.encode_one(prefix + text, index)
+        return check_token_left(ids, skipped, index)
+
+    def _width(self, makes: VectorMaker) -> int:
+        return makes.width(self.model.config.hidden_size)
 
     @in_usual_arithmetic
-    def _embed(self, rows: list[list[int]]) -> NDArray[np.float32]:
-        """The vectors of encoded texts, ``[n, hidden]``."""
-        vectors = np.empty((len(rows), self.model.config.hidden_size), np.float32)
+    def _embed(
+        self, rows: list[list[int]], makes: VectorMaker, skipped: int
+    ) -> NDArray[np.float32]:
+        """The vectors of encoded texts, ``[n, dimension]``."""
+        vectors = np.empty((len(rows), self._width(makes)), np.float32)
         for row, hidden in hidden_states(self.model, rows, self.batch_tokens):
-            vectors[row] = to_vector(hidden, self.pooling, self.normalize)
+            vectors[row] = makes(hidden, skipped)
             del hidden
         return vectors
 
@@ -222,56 +320,3 @@ def hidden_states(
 
     for batch in plan_batches([len(ids) for ids in rows], batch_tokens):
         yield from zip(batch, encode(batch), strict=True)
-
-
-def check_prompt(prompt: str, pools_prompt: bool) -> str:
-    """The prompt, or ConfigError for one whose tokens are to be left out of the pooling."""
-    if not isinstance(prompt, str):
-        raise ConfigError(f"prompt must be a str, not {prompt!r}")
-    if prompt and not pools_prompt:
-        raise ConfigError(
-            f"prompt must be empty, not {prompt!r}: this model's pooling leaves the tokens of "
-            "a prompt out (include_prompt is false), which is not computed here"
-        )
-    return prompt
-
-
-def clean(text: str, prompt: str, lowercase: bool) -> str:
-    """``text`` as it is encoded for a sentence's vector."""
-    text = (prompt + text).strip()
-    return text.lower() if lowercase else text
-
-
-def to_vector(hidden: Array, pooling: str, normalize: bool) -> NDArray[np.float64]:
-    """The vector ``[hidden]`` of a text from those of its tokens ``[tokens, hidden]``."""
-    vector = pool(hidden, pooling)
-    if normalize:
-        # A vector of zeros stays one.
-        vector = vector / max(float(np.sqrt((vector * vector).sum())), 1e-12)
-    return vector
-
-
-def pool(hidden: Array, pooling: str) -> NDArray[np.float64]:
-    """The tokens of ``hidden [tokens, hidden]`` as one vector ``[hidden]``, in float64.
-
-    Sums are taken over some columns at a time, which adds the same numbers in the same order, row
-    after row, and needs no float64 copy of the whole text. The copy of the columns is contiguous
-    wherever the row stood in its batch, so that order is one too.
-    """
-    tokens, width = hidden.shape
-    columns = max(16, _POOLED // tokens)
-    # A last column by itself would be added pairwise, in another order: it goes with the others.
-    if columns < width - 1:
-        ends = [*range(columns, width - 1, columns), width]
-        pieces = zip([0, *ends], ends, strict=False)
-        return np.concatenate([pool(hidden[:, begin:end], pooling) for begin, end in pieces])
-    x = np.array(hidden, np.float64, order="C")
-    result: NDArray[np.float64]
-    if pooling == "cls":
-        result = x[0]
-    elif pooling == "max":
-        result = x.max(axis=0)
-    else:
-        divisor = tokens if pooling == "mean" else np.sqrt(tokens)
-        result = x.sum(axis=0) / divisor
-    return result

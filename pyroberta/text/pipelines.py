@@ -10,6 +10,7 @@ from ..decoder.causal import RobertaForCausalLM
 from ..decoder.encoder_decoder import RobertaEncoderDecoder
 from ..errors import ConfigError
 from ..models import Model, RobertaForMaskedLM, RobertaModel
+from ..opening import find_folder
 from ..shipped import SHIPPED
 from .batching import BATCH_TOKENS
 from .embedding import FeatureExtraction, SentenceEmbedding
@@ -64,6 +65,7 @@ def pipeline(
     task: str,
     model: _PathLike | Model[Any] | RobertaEncoderDecoder | None = None,
     *,
+    revision: str | None = None,
     tokenizer: Tokenizer | _PathLike | None = None,
     compute_type: str | None = None,
     backend: str | None = None,
@@ -79,14 +81,17 @@ def pipeline(
             ``"sentence-embedding"``: one vector for each text (``SentenceEmbedding``);
             ``"text-generation"``: how each text goes on (``TextGeneration``);
             ``"text2text-generation"``: a text for each text (``Text2TextGeneration``).
-        model: a checkpoint's folder, for embeddings also one of sentence-transformers; or a
-            loaded model; ``None``: the checkpoint that comes with the package.
+        model: a checkpoint's folder, for embeddings also one of sentence-transformers; its Hub
+            name (see ``RobertaModel.from_pretrained``); or a loaded model; ``None``: the checkpoint
+            that comes with the package.
+        revision: of a Hub name: a branch, a tag or a commit.
         tokenizer: a tokenizer or its folder; ``None``: in the model's folder.
         compute_type, backend, memory_map: as for ``from_pretrained``; not for a loaded model.
         batch_tokens: the most tokens that are computed together. Texts of like length are batched;
             results come in the order of the texts.
         **options: the task's own: ``top_k`` and ``targets``; ``return_tensors``; ``pooling``,
-            ``normalize`` and ``prompt``; those of ``pyroberta.generation.GenerationOptions``.
+            ``normalize``, ``truncate_dim``, ``prompt`` and ``prompt_name``; those of
+            ``pyroberta.generation.GenerationOptions``.
 
     Raises:
         ConfigError: no such task; a model that does not fit it; a sentence-transformers folder
@@ -108,11 +113,14 @@ def pipeline(
     load = {name: value for name, value in load.items() if value is not None}
     options["batch_tokens"] = batch_tokens
     if isinstance(model, (Model, RobertaEncoderDecoder)):
+        if revision is not None:
+            load["revision"] = revision
         return kind(model, _check_loaded(task, kind, model, tokenizer, load), **options)
     if model is None and not kind.is_shipped:
         raise ConfigError(f"model must be given for {task}: no such checkpoint is shipped")
     path = SHIPPED if model is None else model
-    folder = check_path("model", path, ConfigError, "a path or loaded")
+    check_path("model", path, ConfigError, "a path or loaded")
+    folder = find_folder(path, revision=revision, name="model", error=ConfigError)
     return kind.from_folder(folder, Loading(tokenizer=tokenizer, options=load), **options)
 
 

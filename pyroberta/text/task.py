@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from ..checks import check_count, check_path
 from ..config import RobertaConfig
 from ..errors import ConfigError
+from ..opening import transformer_folder
 from .batching import BATCH_TOKENS
 from .tokenizer import Tokenizer
 
@@ -63,6 +64,7 @@ class Task:
         The small files are read first: what is wrong with them is said before the weights are
         read. Raises as ``pipeline`` does.
         """
+        folder = transformer_folder(folder)
         tokenizer = loading.read_tokenizer(folder, cls.read_config(folder))
         return cls(cls.model_class.from_pretrained(folder, **loading.options), tokenizer, **options)
 

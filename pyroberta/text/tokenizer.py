@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from ..arrays import BoolArray, IntArray
 from ..checks import check_count, excerpt
 from ..config import RobertaConfig
 from ..errors import InputError
-from .tokenizer_files import TokenizerFiles, read_tokenizer_files
+from ..opening import find_checkpoint
+from .tokenizer_files import TokenizerFiles, import_tokenizers, read_tokenizer_files
 
 Text = str | tuple[str, str]
 
@@ -37,6 +38,7 @@ class Tokenizer:
         pad_token_id: what ``pad`` fills with.
         mask_token, mask_token_id: what stands for a word to guess; ``None`` where the vocabulary
             has no such token.
+        special_ids: those of the tokens that stand for no text.
         name: the file that it was read from.
 
     Example:
@@ -64,6 +66,10 @@ class Tokenizer:
         self.pad_token_id = self._pad_token_id(files.special["pad_token"], config)
         self.mask_token_id: int | None = self._backend.token_to_id(files.special["mask_token"])
         self.mask_token = None if self.mask_token_id is None else files.special["mask_token"]
+        roles = map(self._backend.token_to_id, files.special.values())
+        added = self._backend.get_added_tokens_decoder().items()
+        special = {token_id for token_id, token in added if token.special}
+        self.special_ids = frozenset(special | {one for one in roles if one is not None})
         if self.max_tokens is None:
             self._backend.no_truncation()
         else:
@@ -87,13 +93,14 @@ class Tokenizer:
         cls,
         path: str | os.PathLike[str],
         *,
+        revision: str | None = None,
         config: RobertaConfig | None = None,
         max_tokens: int | None = None,
     ) -> Tokenizer:
-        """Read ``tokenizer.json``, or ``vocab.json`` and ``merges.txt``, in the folder ``path``.
+        """Read ``tokenizer.json``, or ``vocab.json`` and ``merges.txt``, of a checkpoint.
 
         Args:
-            path: the folder.
+            path, revision: as for ``from_pretrained`` of a model.
             config: the model's: texts are cut to its ``max_tokens`` and ids checked against its
                 ``vocab_size``. A lower limit of the tokenizer's own (``model_max_length``) holds.
             max_tokens: a lower limit than these.
@@ -103,7 +110,24 @@ class Tokenizer:
             CheckpointError: a file is malformed.
             ImportError: the ``tokenizers`` library is missing.
         """
-        return cls(read_tokenizer_files(Path(path)), config=config, max_tokens=max_tokens)
+        folder = find_checkpoint(path, revision=revision)
+        return cls(read_tokenizer_files(folder), config=config, max_tokens=max_tokens)
+
+    def lowercased(self) -> Tokenizer:
+        """One like it that puts texts in lower case first, as sentence-transformers asks it to."""
+        library = import_tokenizers()
+        backend = library.Tokenizer.from_str(self._backend.to_str())
+        backend.encode_special_tokens = self._backend.encode_special_tokens
+        before = backend.normalizer
+        steps = [before] if before is not None else []
+        if type(before).__name__ == "Sequence":
+            steps = list(before)
+        if not any(type(step).__name__ == "Lowercase" for step in steps):
+            normalizers = library.normalizers
+            backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+        other = copy.copy(self)
+        other._backend = backend
+        return other
 
     def __repr__(self) -> str:
         return (

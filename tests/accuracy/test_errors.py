@@ -44,7 +44,11 @@ SCORED = {"text": "a", "text_pair": "b", "score": 1}
         (["a"], {"limit": 0}, "limit must be a whole number of at least 1, not 0"),
         (["a"], {"batch_tokens": 0}, "batch_tokens must be a whole number of at least 1, not 0"),
         (["a"], {"architecture": "x"}, "architecture must be one of base, .*, not 'x'"),
-        (["a"], {"pooling": "x"}, "pooling must be one of mean, cls, max, mean_sqrt_len, not 'x'"),
+        (
+            ["a"],
+            {"pooling": "x"},
+            "pooling must be one or several of mean, cls, max, mean_sqrt_len, weigh",
+        ),
         (
             ["a"],
             {"pooling": "cls"},
@@ -233,7 +237,7 @@ def test_a_wrong_command_line_exits_with_2(run_accuracy, capsys, argv, message):
 
 
 def test_a_path_is_one():
-    with pytest.raises(InputError, match="path must be a folder's, not 3"):
+    with pytest.raises(InputError, match="path must be a folder's path, not 3"):
         compare(3, ["a"])
 
 

@@ -266,12 +266,15 @@ def test_info_counts_the_parameters(run, tmp_path):
 
 def test_info_knows_a_sentence_transformers_folder(run, tmp_path):
     shutil.copytree(SHIPPED, tmp_path / "0", ignore=shutil.ignore_patterns("make", "__*"))
-    modules = [{"type": "a.Transformer", "path": "0"}, {"type": "a.Pooling", "path": "1"}]
+    modules = [
+        {"type": "sentence_transformers.models.Transformer", "path": "0"},
+        {"type": "sentence_transformers.models.Pooling", "path": "1"},
+    ]
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "config.json").write_text('{"pooling_mode_cls_token": true}')
     assert "sentences      cls pooling, not normalised\n" in run("info", tmp_path)[1]
-    (tmp_path / "1" / "config.json").write_text("{}")
+    (tmp_path / "1" / "config.json").write_text('{"pooling_mode": "median"}')
     assert "sentences      not computed: " in run("info", tmp_path)[1]
 
 
@@ -284,7 +287,10 @@ def test_info_knows_a_sentence_transformers_folder(run, tmp_path):
         (["fill-mask", "a <mask>", "--threads", "0"], "--threads must be a whole number of at"),
         (["fill-mask", "a <mask>", "--batch-tokens", "0"], "batch_tokens must be a whole number"),
         (["fill-mask", "a <mask>", "--compute-type", "int3"], "compute_type must be"),
-        (["fill-mask", "a <mask>", "--model", "none"], "path must be a checkpoint's folder"),
+        (
+            ["fill-mask", "a <mask>", "--model", "none"],
+            "model must be a checkpoint's folder, not 'none'",
+        ),
         (["fill-mask", "a <mask>", "--output", "a.txt"], "--output must be - or end in .jsonl"),
         (["embed", "none.txt"], "FILE must be a file or -, not 'none.txt'"),
         (["embed", "."], "Is a directory"),

@@ -185,8 +185,8 @@ def test_a_sentence_transformers_folder_is_packed_whole(run, tmp_path, inside):
     folder = tmp_path / "sentences"
     shutil.copytree(SHIPPED, folder / inside, ignore=shutil.ignore_patterns("make", "__*"))
     modules = [
-        {"type": "a.Transformer", "path": inside},
-        {"type": "a.Pooling", "path": "1_Pooling"},
+        {"type": "sentence_transformers.models.Transformer", "path": inside},
+        {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"},
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir()

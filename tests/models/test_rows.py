@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support import CLASSES, FLOAT64, HEADS, MAX_TOKENS, TINY, main_output, make_folder
 
 from pyroberta import InputError, RobertaConfig, RobertaForCausalLM, RobertaModel
-from pyroberta.text.embedding import hidden_states, pool
+from pyroberta.text.embedding import hidden_states
+from pyroberta.text.pooling import pool
 
 ROWS = [[0, 5, 6, 2], [7], [0, 9, 9, 1, 8, 3, 1, 2], [4, 1]]
 
@@ -186,7 +187,7 @@ def test_positions_are_the_references(tmp_path):
     hidden=st.sampled_from([1, 2, 63, 204, 205, 206, 256, 257, 410, 411, 600]),
     pooling=st.sampled_from(["mean", "cls", "max", "mean_sqrt_len"]),
 )
-def test_pooling_by_columns_has_the_bits_of_the_whole(tokens, hidden, pooling):
+def test_pooling_has_the_bits_of_a_copy_in_float64(tokens, hidden, pooling):
     x = np.random.default_rng(tokens).normal(size=(tokens, hidden)).astype(np.float32)
     whole = np.array(x, np.float64)
     want = {
@@ -195,7 +196,7 @@ def test_pooling_by_columns_has_the_bits_of_the_whole(tokens, hidden, pooling):
         "mean": lambda: whole.sum(axis=0) / tokens,
         "mean_sqrt_len": lambda: whole.sum(axis=0) / np.sqrt(tokens),
     }[pooling]()
-    np.testing.assert_array_equal(pool(x, pooling), want)
+    np.testing.assert_array_equal(pool(x, [pooling]), want)
 
 
 def test_texts_of_real_lengths_take_little_more_than_their_tokens():
@@ -211,7 +212,7 @@ def test_texts_of_real_lengths_take_little_more_than_their_tokens():
 
     def embed():
         for _, hidden in hidden_states(model, rows, 10**6):
-            pool(hidden, "mean")
+            pool(hidden, ["mean"])
 
     embed()
     tracemalloc.start()
