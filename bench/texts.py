@@ -58,10 +58,9 @@ def work(model: str | None, compute_type: str, threads: int) -> None:
         return {"tokens": sum(lengths), "padded_tokens": padded, "digest": digest}
 
     def peak() -> dict[str, Any]:
-        rows = embed.tokenizer.encode(texts)
-        embed._embed(rows)
+        embed(texts)
         tracemalloc.start()
-        embed._embed(rows)
+        embed(texts)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         # What the tokens need: hidden states in float32, and ids, types and positions in int64.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..opening.files import PACKED_FILE
 from .block import BlockTensors, block_layers, blocks_shapes
-from .files import PACKED_FILE
 from .formats import Checkpoint, open_checkpoint
 from .packed import PackedSource, is_packed
 from .reader import Tensor

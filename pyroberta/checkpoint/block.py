@@ -76,11 +76,12 @@ class BlockTensors:
         return self._source.packed(self.name)
 
     def in_files(self, names: tuple[str, ...]) -> list[tuple[str, int, int]] | None:
-        """Where the weights of some layers stand: file, offset and rows; if all are float32."""
+        """Where the weights of some layers stand: file, offset and rows; if all are float32
+        in order."""
         places = []
         for name in names:
             tensor = self._source.locate(f"{self._prefix}{name}.weight")
-            if tensor is None or tensor.dtype != "F32":
+            if tensor is None or tensor.dtype != "F32" or not tensor.contiguous:
                 return None
             places.append((os.fspath(tensor.file), tensor.offset, tensor.shape[0]))
         return places

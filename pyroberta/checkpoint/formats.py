@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import CheckpointError
 from ..opening import what_it_is
+from ..opening.files import INDEX_FILE, SINGLE_FILE, TORCH_FILE, TORCH_INDEX_FILE
 from ..small_json import read_json_object
-from .files import INDEX_FILE, SINGLE_FILE
 from .reader import Tensor, read_header
+from .torch_file import read_torch_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,14 +46,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     name = find_weights(folder)
     if name is not None:
         return Checkpoint(folder, FORMATS[name](folder / name))
-    others = sorted(p.name for p in folder.glob("*.bin"))
-    hint = what_it_is(folder)
-    if others:
-        hint = (
-            f"; {others[0]} is not read, since it may hold code: convert it with "
-            "transformers' save_pretrained(safe_serialization=True)"
-        )
-    raise FileNotFoundError(f"{folder} must hold {' or '.join(FORMATS)}{hint}")
+    raise FileNotFoundError(f"{folder} must hold {' or '.join(FORMATS)}{what_it_is(folder)}")
 
 
 def find_weights(path: str | os.PathLike[str]) -> str | None:
@@ -59,8 +54,17 @@ def find_weights(path: str | os.PathLike[str]) -> str | None:
     return next((name for name in FORMATS if (Path(path) / name).exists()), None)
 
 
-def read_index(file: Path) -> dict[str, Tensor]:
-    """The tensors of the shards that an index names, which must list all of them."""
+def read_index(file: Path, read_shard: Callable[[Path], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of the shards that an index names, which must list all of them.
+
+    Args:
+        file: the index.
+        read_shard: reads one of them.
+
+    Raises:
+        CheckpointError: no index, a shard that stands elsewhere or nowhere, or one that holds other
+            tensors than the index says; or what ``read_shard`` raises.
+    """
     folder = file.parent
     try:
         weight_map = read_json_object(file)["weight_map"]
@@ -75,7 +79,7 @@ def read_index(file: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"{file} must name shards that stand beside it, not {shard!r}")
         if not os.path.exists(folder / shard):  # False too where the name is no file name at all
             raise CheckpointError(f"{file} must name shards that exist, not {shard!r}")
-        headers[shard] = read_header(folder / shard)
+        headers[shard] = read_shard(folder / shard)
     tensors: dict[str, Tensor] = {}
     for name, shard in shards.items():
         if name not in headers[shard]:
@@ -93,5 +97,7 @@ def read_index(file: Path) -> dict[str, Tensor]:
 # The file that stands for a format, and what reads its tensors.
 FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
     SINGLE_FILE: read_header,
-    INDEX_FILE: read_index,
+    INDEX_FILE: functools.partial(read_index, read_shard=read_header),
+    TORCH_FILE: read_torch_file,
+    TORCH_INDEX_FILE: functools.partial(read_index, read_shard=read_torch_file),
 }

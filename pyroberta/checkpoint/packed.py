@@ -19,7 +19,7 @@ import numpy as np
 from ..arrays import Array, Shapes
 from ..compute_types import COMPUTE_TYPES
 from ..errors import CheckpointError
-from .files import PACKED_FILE
+from ..opening.files import PACKED_FILE
 from .formats import find_weights
 from .reader import Tensor, read_header
 from .source import FileSource

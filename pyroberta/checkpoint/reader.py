@@ -46,6 +46,11 @@ class Tensor:
     offset: int
     size: int
 
+    @property
+    def contiguous(self) -> bool:
+        """Whether its elements stand in the file one after the other, the last axis first."""
+        return True
+
     def read(self, dtype: np.dtype[Any] | type = np.float32) -> Array:
         """A new array of the tensor's values in ``dtype``.
 
@@ -62,18 +67,7 @@ class Tensor:
 
     def read_into(self, out: Array) -> None:
         """Fill ``out`` (uint8 ``[size]``) with the tensor's bytes; raises as ``read``."""
-        view = out.data
-        with self.file.open("rb", buffering=0) as file:
-            file.seek(self.offset)
-            done = 0
-            while done < self.size:
-                count = file.readinto(view[done:])
-                if not count:
-                    raise CheckpointError(
-                        f"{self.file} must hold {self.size} bytes of {self.name} "
-                        f"at {self.offset}, not {done}: it was cut"
-                    )
-                done += count
+        fill_from(self.file, self.offset, out, self.name)
 
     def map(self) -> Array:
         """A read-only view of the mapped file, the bits as they are stored (see ``widen``).
@@ -124,6 +118,26 @@ def read_header(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def fill_from(file: Path, offset: int, out: Array, name: str) -> None:
+    """Fill ``out`` (uint8 ``[size]``) with a file's bytes from ``offset`` on.
+
+    Raises:
+        CheckpointError: the file ends before; ``name`` is whose bytes they are.
+    """
+    view = out.data
+    with file.open("rb", buffering=0) as stream:
+        stream.seek(offset)
+        done = 0
+        while done < len(view):
+            count = stream.readinto(view[done:])
+            if not count:
+                raise CheckpointError(
+                    f"{file} must hold {len(view)} bytes of {name} at {offset}, not {done}: "
+                    "it was cut"
+                )
+            done += count
+
+
 def widen(raw: Array, stored: str, dtype: np.dtype[Any] | type = np.float32) -> Array:
     """The values of the bits ``raw`` that a file stores as ``stored``, contiguous, in ``dtype``.
 
@@ -131,4 +145,5 @@ def widen(raw: Array, stored: str, dtype: np.dtype[Any] | type = np.float32) -> 
     """
     if stored == "BF16":  # the upper half of a float32
         raw = (raw.astype(np.uint32) << 16).view(np.float32)
-    return np.ascontiguousarray(raw, np.dtype(dtype))
+    # The reshape gives back the shape of a lone number, which comes out as a row of one.
+    return np.ascontiguousarray(raw, np.dtype(dtype)).reshape(raw.shape)

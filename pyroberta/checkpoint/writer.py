@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from ..arrays import Array
 from ..errors import InputError
-from .files import CONFIG_FILE, PACKED_FILE, SINGLE_FILE
+from ..opening.files import CONFIG_FILE, PACKED_FILE, SINGLE_FILE
 from .formats import find_weights
 from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PREFIX, owner_of
 from .source import Source

@@ -79,8 +79,9 @@ class Weights:
         """Load a checkpoint's folder as Hugging Face writes it, or a packed one.
 
         Args:
-            path: a folder that holds ``config.json`` and ``model.safetensors`` (or its shards and
-                their index), or what ``save_packed`` wrote; one of sentence-transformers; or a
+            path: a folder that holds ``config.json`` and ``model.safetensors`` or
+                ``pytorch_model.bin`` (or shards of one and their index), or what ``save_packed``
+                wrote; one of sentence-transformers; or a
                 Hub name (``"FacebookAI/roberta-base"``), taken from the Hub's cache, or downloaded
                 where the ``huggingface_hub`` library is installed and offline mode is off.
             revision: of a Hub name: a branch, a tag or a commit; ``None``: the main branch.

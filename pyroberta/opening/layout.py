@@ -10,33 +10,36 @@ from pathlib import Path, PurePosixPath
 from ..checks import excerpt
 from ..errors import CheckpointError, ConfigError
 from ..small_json import read_json, read_json_object
+from .files import WEIGHTS
 
 MODULES = "modules.json"
 
 # The library whose modules are known here; a class of another name may compute anything.
 _LIBRARY = "sentence_transformers"
 
-# The weights of a folder in the order in which they are looked for; an index names its shards.
-_WEIGHTS = (
-    "model.packed.safetensors",
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 _ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 _INDEX = ".index.json"
 
-# Files of other programs, by their ends.
-_OTHERS = (
-    ("TensorFlow's", ".h5"),
-    ("TensorFlow's", ".ckpt.index"),
-    ("Flax's", ".msgpack"),
-    ("an ONNX file", ".onnx"),
-    ("an ONNX folder", "onnx"),
-    ("an OpenVINO file", "openvino_model.xml"),
-    ("a llama.cpp file", ".gguf"),
+# Weights that are not read, by the pattern of a file's name, and what to do with them. The one that
+# stands first is named.
+_MERGE = (
+    "an adapter has no model, and is not merged here: save the whole one with peft's "
+    "merge_and_unload().save_pretrained(FOLDER)"
 )
+_TRANSFORMERS_4 = "convert {}'s weights where transformers 4 is: from_pretrained(..., from_{}=True)"
+_GRAPH = "{} holds no checkpoint: open the one that it was exported from"
+_OTHERS = {
+    "adapter_config.json": _MERGE,
+    "adapter_model.*": _MERGE,
+    "tf_model*.h5": _TRANSFORMERS_4.format("TensorFlow", "tf"),
+    "flax_model*.msgpack": _TRANSFORMERS_4.format("Flax", "flax"),
+    "*.onnx": _GRAPH.format("ONNX"),
+    "onnx/*.onnx": _GRAPH.format("ONNX"),
+    "openvino_model*.xml": _GRAPH.format("OpenVINO"),
+    "rust_model.ot": _GRAPH.format("rust-bert"),
+    "*.gguf": _GRAPH.format("GGUF"),
+    "*.ckpt*": "save the model that a training saved in it, by its save_pretrained(...)",
+}
 
 # What else is read of a checkpoint's folder.
 _SMALL = (
@@ -118,23 +121,23 @@ def transformer_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def what_it_is(folder: Path) -> str:
-    """What a folder without a model's files is instead, and what to do; or an empty text."""
-    try:
-        names = {file.name for file in folder.iterdir()}
-    except OSError:
-        return ""
-    if "adapter_config.json" in names:
-        base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
-        return (
-            f"; it holds an adapter alone (adapter_config.json, of the base {excerpt(base)}), "
-            "which is not merged here: save the whole model with peft's "
-            "merge_and_unload().save_pretrained(FOLDER)"
-        )
-    for kind, ending in _OTHERS:
-        found = sorted(name for name in names if name.endswith(ending))
-        if found:
-            return f"; {found[0]} is {kind}, which is not read: save it with transformers anew"
+    """What of ``_OTHERS`` a folder without a model's files holds, for its error; else nothing."""
+    for pattern, what in _OTHERS.items():
+        found = next(iter(sorted(folder.glob(pattern))), None)
+        if found is not None:
+            return f", not {found.relative_to(folder)} alone: {what}{_base_of(found)}"
     return ""
+
+
+def _base_of(adapter: Path) -> str:
+    """Which model an adapter is for, where its file says so."""
+    if adapter.suffix != ".json":
+        return ""
+    try:
+        base = read_json_object(adapter).get("base_model_name_or_path")
+    except (CheckpointError, OSError):
+        return ""
+    return f" (its base is {excerpt(base)})"
 
 
 def is_complete(folder: Path) -> bool:
@@ -149,7 +152,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def _has_weights(folder: Path) -> bool:
-    for name in (*_WEIGHTS, *_ADAPTER):
+    for name in (*WEIGHTS, *_ADAPTER):
         if not (folder / name).exists():
             continue
         if not name.endswith(_INDEX):
@@ -175,7 +178,7 @@ def files_to_read(names: Collection[str], module_folders: Collection[str]) -> It
     for folder in sorted({".", *map(str, map(PurePosixPath, module_folders))}):
         there = by_folder.get(folder, set())
         wanted = {name for name in there if name in _SMALL or _is_settings(name)}
-        weights = next((name for name in _WEIGHTS if name in there), None)
+        weights = next((name for name in WEIGHTS if name in there), None)
         if weights is not None:
             wanted |= {name for name in there if _belongs(name, weights)}
         wanted |= {name for name in _ADAPTER if name in there}

@@ -209,12 +209,15 @@ def run_cli(capsys):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["adapter_config.json", "adapter_model.safetensors"], "an adapter alone"),
-        (["tf_model.h5"], "tf_model.h5 is TensorFlow's"),
-        (["flax_model.msgpack"], "flax_model.msgpack is Flax's"),
-        (["model.onnx"], "model.onnx is an ONNX file"),
-        (["openvino_model.xml"], "openvino_model.xml is an OpenVINO file"),
-        (["model.gguf"], "model.gguf is a llama.cpp file"),
+        (
+            ["adapter_config.json", "adapter_model.safetensors"],
+            "adapter_config.json alone: an adapter has no model.*its base is 'org/base'",
+        ),
+        (["tf_model.h5"], "tf_model.h5 alone: convert TensorFlow's"),
+        (["flax_model.msgpack"], "flax_model.msgpack alone: convert Flax's"),
+        (["model.onnx"], "model.onnx alone: ONNX holds no checkpoint"),
+        (["openvino_model.xml"], "openvino_model.xml alone: OpenVINO holds no"),
+        (["model.gguf"], "model.gguf alone: GGUF holds no"),
     ],
 )
 @pytest.mark.parametrize("has_config", [True, False])
