@@ -72,11 +72,13 @@ class Tensor:
     def map(self) -> Array:
         """A read-only view of the mapped file, the bits as they are stored (see ``widen``).
 
+        Aligned no better than the file: the storages of an older ``torch.save`` stand anywhere.
+
         Raises:
             CheckpointError: the file ends early, or the tensor's dtype is not a float's.
         """
         stored = self._stored()
-        if self.size == 0 or self.offset % np.dtype(stored).itemsize:
+        if self.size == 0:
             return self.read_stored()
         try:
             return np.memmap(self.file, stored, "r", self.offset, self.shape).view(np.ndarray)
@@ -139,11 +141,10 @@ def fill_from(file: Path, offset: int, out: Array, name: str) -> None:
 
 
 def widen(raw: Array, stored: str, dtype: np.dtype[Any] | type = np.float32) -> Array:
-    """The values of the bits ``raw`` that a file stores as ``stored``, contiguous, in ``dtype``.
+    """The values of the bits ``raw``, stored as ``stored``: contiguous, aligned, in ``dtype``.
 
     ``raw`` itself where it is that already.
     """
     if stored == "BF16":  # the upper half of a float32
         raw = (raw.astype(np.uint32) << 16).view(np.float32)
-    # The reshape gives back the shape of a lone number, which comes out as a row of one.
-    return np.ascontiguousarray(raw, np.dtype(dtype)).reshape(raw.shape)
+    return np.require(raw, np.dtype(dtype), ["C", "A"])

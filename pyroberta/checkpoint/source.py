@@ -40,12 +40,13 @@ class Table:
     @property
     def is_float32(self) -> bool:
         """Whether ``array`` costs nothing."""
-        return self._bits[1] == "F32"
+        raw, stored = self._bits
+        return stored == "F32" and raw.flags.aligned
 
     def array(self) -> Array:
-        """All rows as float32; from then on kept so, where the file has another dtype."""
+        """All rows as float32; from then on kept so, where the file has them otherwise."""
         raw, stored = self._bits
-        if stored != "F32":
+        if not self.is_float32:
             raw = widen(raw, stored)
             self._bits = (raw, "F32")
         return raw

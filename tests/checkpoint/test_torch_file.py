@@ -33,6 +33,7 @@ from support import (
 
 from pyroberta import CheckpointError
 from pyroberta.checkpoint import open_checkpoint
+from pyroberta.checkpoint.source import Table
 from pyroberta.checkpoint.torch_file import StridedTensor, read_torch_file
 
 
@@ -196,6 +197,25 @@ def test_a_table_stays_in_the_mapped_archive(tmp_path):
     array = tensor.map()
     assert isinstance(array.base, np.memmap)
     assert not array.flags.writeable
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_a_table_at_an_odd_place_of_an_older_file_stays_mapped_too(dtype, tmp_path):
+    wanted = np.arange(12, dtype=dtype).reshape(3, 4)
+    found = []
+    for name in ("a", "aa", "aaa", "aaaa"):  # one byte later each
+        tensor = read_bytes(tmp_path / BIN, saved({name: wanted}).legacy())[name]
+        array = tensor.map()
+        assert isinstance(array.base, np.memmap)
+        found.append(array.flags.aligned)
+        table = Table(array, tensor.dtype)
+        assert table.rows(np.array([2, 0])).tolist() == wanted[[2, 0]].tolist()
+        for rows in (table.rows(slice(1, 3)), tensor.read(), table.array()):
+            assert rows.flags.aligned
+            assert rows.dtype == np.float32
+        assert table.array().tolist() == wanted.tolist()
+        assert table.is_float32
+    assert not all(found)
 
 
 def wrapped_tensor(wrap: Any, tmp_path: Path) -> Any:
