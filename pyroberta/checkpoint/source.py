@@ -40,13 +40,12 @@ class Table:
     @property
     def is_float32(self) -> bool:
         """Whether ``array`` costs nothing."""
-        raw, stored = self._bits
-        return stored == "F32" and raw.flags.aligned
+        return _is_float32(*self._bits)
 
     def array(self) -> Array:
         """All rows as float32; from then on kept so, where the file has them otherwise."""
         raw, stored = self._bits
-        if not self.is_float32:
+        if not _is_float32(raw, stored):
             raw = widen(raw, stored)
             self._bits = (raw, "F32")
         return raw
@@ -55,6 +54,11 @@ class Table:
         """Some rows in ``dtype``, without widening the others."""
         raw, stored = self._bits
         return widen(raw[at], stored, dtype)
+
+
+def _is_float32(raw: Array, stored: str) -> bool:
+    """Whether the kernels can read these bits where they are."""
+    return stored == "F32" and raw.flags.aligned
 
 
 class Source(Protocol):

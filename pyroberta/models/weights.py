@@ -81,9 +81,9 @@ class Weights:
         Args:
             path: a folder that holds ``config.json`` and ``model.safetensors`` or
                 ``pytorch_model.bin`` (or shards of one and their index), or what ``save_packed``
-                wrote; one of sentence-transformers; or a
-                Hub name (``"FacebookAI/roberta-base"``), taken from the Hub's cache, or downloaded
-                where the ``huggingface_hub`` library is installed and offline mode is off.
+                wrote; one of sentence-transformers; or a Hub name (``"FacebookAI/roberta-base"``),
+                taken from the Hub's cache, or downloaded where the ``huggingface_hub`` library is
+                installed and offline mode is off.
             revision: of a Hub name: a branch, a tag or a commit; ``None``: the main branch.
             compute_type: what the products round to: ``"float32"``, ``"bfloat16x3"``,
                 ``"bfloat16"`` or ``"int8"`` (see ``compute_types.py``), or ``"float64"`` on the

@@ -218,6 +218,30 @@ def test_a_table_at_an_odd_place_of_an_older_file_stays_mapped_too(dtype, tmp_pa
     assert not all(found)
 
 
+@pytest.mark.parametrize("stored", ["F16", "BF16", "F64"])
+def test_another_thread_may_widen_a_table_between_two_looks_at_it(stored):
+    wide = np.arange(6, dtype=np.float32).reshape(2, 3)
+    raw = {"F16": wide.astype(np.float16), "BF16": bfloat16(wide), "F64": wide.astype(float)}[
+        stored
+    ]
+
+    class Widened(Table):
+        """At each look but the first, another thread has replaced the bits."""
+
+        looks = 0
+
+        @property
+        def _bits(self):
+            self.looks += 1
+            return (raw, stored) if self.looks == 1 else (wide, "F32")
+
+        @_bits.setter
+        def _bits(self, value):
+            pass
+
+    assert Widened(raw, stored).array().tolist() == wide.tolist()
+
+
 def wrapped_tensor(wrap: Any, tmp_path: Path) -> Any:
     value = saved({"a": np.arange(6, dtype=np.float32)}).value(legacy=False, wrap=wrap)
     entries = saved({"a": np.arange(6, dtype=np.float32)}).entries(dumps(value))
