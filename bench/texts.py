@@ -86,23 +86,26 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         versions["before"] = {"PYTHONPATH": BEFORE}
     model = [] if args.model is None else ["--model", str(args.model)]
     found: dict[str, dict[str, Any]] = {}
-    children = {}
-    for name, variables in versions.items():
-        arguments = ["bench.texts", "--work", *model, "--threads", str(args.threads)]
-        arguments += ["--compute-type", args.compute_type]
-        log = args.output.with_name(f"{args.output.name}-{name}.log")
-        children[name] = Child(arguments, variables, choose_cpus(args.threads), log)
-        children[name].answer()
-        found[name] = children[name].ask("about") | children[name].ask("peak") | {"seconds": []}
-    for number in range(args.rounds):
-        names = list(children) if number % 2 else list(reversed(children))
-        for name in names:
-            found[name]["seconds"].append(children[name].ask("turn")["seconds"])
-    for name, child in children.items():
-        child.close()
-        log = args.output.with_name(f"{args.output.name}-{name}.log")
-        if not log.read_text():
-            log.unlink()
+    for restart in range(args.restarts):
+        children = {}
+        for name, variables in versions.items():
+            arguments = ["bench.texts", "--work", *model, "--threads", str(args.threads)]
+            arguments += ["--compute-type", args.compute_type]
+            log = args.output.with_name(f"{args.output.name}-{name}.log")
+            children[name] = Child(arguments, variables, choose_cpus(args.threads), log)
+            children[name].answer()
+            if not restart:
+                about = children[name].ask("about") | children[name].ask("peak")
+                found[name] = about | {"seconds": []}
+        for number in range(args.rounds):
+            names = list(children) if number % 2 else list(reversed(children))
+            for name in names:
+                found[name]["seconds"].append(children[name].ask("turn")["seconds"])
+        for name, child in children.items():
+            child.close()
+            log = args.output.with_name(f"{args.output.name}-{name}.log")
+            if not log.read_text():
+                log.unlink()
     return found
 
 
@@ -112,8 +115,8 @@ def markdown(results: dict[str, Any]) -> str:
     about = (
         f"{machine['cpu']} ({machine['family']}: {' '.join(machine['flags'])}), "
         f"{results['threads']} threads, commit {results['code']['commit'][:7]}, "
-        f"{results['rounds']} rounds in turns; {_SIZE}: {found['now']['tokens']} tokens, "
-        f"{found['now']['padded_tokens']} when padded."
+        f"{results['restarts']} starts of {results['rounds']} rounds in turns; {_SIZE}: "
+        f"{found['now']['tokens']} tokens, {found['now']['padded_tokens']} when padded."
     )
     lines = [
         f"# Texts to vectors: {results['model']}, {results['compute_type']}",
@@ -146,7 +149,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a folder (default: the shipped checkpoint)")
     parser.add_argument("--compute-type", default="float32")
     parser.add_argument("--threads", type=int, default=len(choose_cpus(1024)))
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each start")
+    # Where a process's memory happens to lie moves its times by some percent.
+    parser.add_argument("--restarts", type=int, default=8, help="starts of each version")
     parser.add_argument("--output", type=Path, help="results/NAME")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -160,6 +165,7 @@ def main() -> None:
         "compute_type": args.compute_type,
         "threads": args.threads,
         "rounds": args.rounds,
+        "restarts": args.restarts,
         "machine": describe_machine(),
         "code": describe_code(),
         "versions": measure(args),

@@ -103,7 +103,7 @@ def _row(name: str, row: Any) -> IntArray:
         raise InputError(f"{name} must be integers, not {array.dtype}")
     if array.dtype.kind == "u" and int(array.max()) > np.iinfo(np.int64).max:
         raise InputError(f"{name} must fit in 64 bits with a sign, not {int(array.max())}")
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def _flat_choices(name: str, rows: Any) -> tuple[list[Any], int]:
