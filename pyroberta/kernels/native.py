@@ -183,10 +183,14 @@ def _float32_mask(mask: Array | None) -> Array | None:
 
 
 def _float32_rows(table: Table, ids: IntArray) -> tuple[Array, IntArray]:
-    """A float32 table and the indices into it that stand for ``ids``."""
+    """A float32 table and the indices into it that stand for ``ids``.
+
+    Each row that is asked for is widened once: texts repeat their words.
+    """
     if table.is_float32:
         return table.array(), ids
-    return table.rows(ids), np.arange(len(ids))
+    unique, places = np.unique(ids, return_inverse=True)
+    return table.rows(unique), places
 
 
 def _float32_span(table: Table, ids: IntArray) -> tuple[Array, IntArray]:

@@ -89,11 +89,13 @@ def _joined(name: str, rows: Any) -> tuple[IntArray, IntArray]:
         raise InputError(f"{name} must be a list of rows of ids, not {type(rows).__name__}")
     arrays = [_row(f"{name}[{i}]", row) for i, row in enumerate(rows)]
     offsets = np.zeros(len(arrays) + 1, np.int64)
-    np.cumsum([len(array) for array in arrays], out=offsets[1:])
+    np.cumsum(list(map(len, arrays)), out=offsets[1:])
     return np.concatenate([np.empty(0, np.int64), *arrays]), offsets
 
 
 def _row(name: str, row: Any) -> IntArray:
+    if type(row) is np.ndarray and row.dtype == np.int64 and row.ndim == 1:
+        return row
     array = as_array(name, row)
     if array.ndim != 1:
         raise InputError(f"{name} must be [tokens], not of shape {list(array.shape)}")
