@@ -160,11 +160,12 @@ class ExampleReader:
         if not self.with_vectors:
             pair = example.text_pair
             text = example.text if pair is None else (example.text, pair)
-            ids = self._tokenizer.encode_one(text, index)
+            ids, types = self._tokenizer.encode_typed(text, index)
             places = self._places(ids)
-            if self.score_name != "accuracy":
-                return [Row(ids, places)]
-            return [Row(ids, places, self._gold(example, index, ids, places))]
+            gold = None
+            if self.score_name == "accuracy":
+                gold = self._gold(example, index, ids, places)
+            return [Row(ids, places, gold, types if pair is not None else None)]
         if self.pairs and example.text_pair is None:
             raise InputError(
                 f"text_pair of texts[{index}] must be given, not left out: a score is one of the "

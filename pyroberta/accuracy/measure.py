@@ -20,7 +20,7 @@ from ..models import Model
 from ..text.batching import BATCH_TOKENS, plan_batches
 from .kinds import check_kind, has_words, is_multi_label, is_regression
 from .report import TypeAccuracy
-from .rows import Row, gold_of
+from .rows import Row, gold_of, types_of
 from .scores import spearman
 from .sums import TypeSums, cosines
 
@@ -191,7 +191,7 @@ class Measurement:
         options: dict[str, Any] = {"output_hidden_states": True}
         if has_words(self._kind):
             options["logit_positions"] = np.empty((0, 2), np.int64)
-        return model.encode_rows([row.ids for row in rows], **options)
+        return model.encode_rows([row.ids for row in rows], types_of(rows), **options)
 
     def _logits(
         self, rows: list[Row], last: list[Array], outputs: list[Any]

@@ -20,11 +20,20 @@ class Row:
         places: for a language model: the tokens whose logits are compared; ``None``: all.
         gold: what each decision of the row should be, -1 where that is not known; ``None`` where
             none is.
+        types: of its tokens; ``None``: all 0.
     """
 
     ids: Sequence[int]
     places: Sequence[int] | None = None
     gold: Sequence[int] | None = None
+    types: Sequence[int] | None = None
+
+
+def types_of(rows: Sequence[Row]) -> list[Sequence[int]] | None:
+    """The types of all tokens of these rows, ``None`` where no row has any."""
+    if all(row.types is None for row in rows):
+        return None
+    return [[0] * len(row.ids) if row.types is None else row.types for row in rows]
 
 
 def gold_of(rows: list[Row]) -> IntArray | None:

@@ -15,6 +15,7 @@ from ..config import RobertaConfig
 from ..errors import InputError
 from ..opening import find_checkpoint
 from .tokenizer_files import TokenizerFiles, import_tokenizers, read_tokenizer_files
+from .vocabularies import NO_WORD
 
 Text = str | tuple[str, str]
 
@@ -40,6 +41,7 @@ class Tokenizer:
             has no such token.
         special_ids: those of the tokens that stand for no text.
         name: the file that it was read from.
+        gives_types: whether its class gives types to the tokens of a pair, as BERT's does.
 
     Example:
         >>> tokenizer = Tokenizer.from_pretrained(path, config=model.config)  # doctest: +SKIP
@@ -56,6 +58,7 @@ class Tokenizer:
         self._backend: Any = files.backend
         self._cleans_up = files.cleans_up
         self.name = files.name
+        self.gives_types = files.gives_types
         self.vocab_size = None if config is None else config.vocab_size
         limits = [] if config is None else [config.max_tokens]
         if files.max_tokens is not None:
@@ -66,6 +69,7 @@ class Tokenizer:
         self.pad_token_id = self._pad_token_id(files.special["pad_token"], config)
         self.mask_token_id: int | None = self._backend.token_to_id(files.special["mask_token"])
         self.mask_token = None if self.mask_token_id is None else files.special["mask_token"]
+        self._unknown_id: int = self._backend.token_to_id(files.special["unk_token"]) or 0
         roles = map(self._backend.token_to_id, files.special.values())
         added = self._backend.get_added_tokens_decoder().items()
         special = {token_id for token_id, token in added if token.special}
@@ -97,7 +101,11 @@ class Tokenizer:
         config: RobertaConfig | None = None,
         max_tokens: int | None = None,
     ) -> Tokenizer:
-        """Read ``tokenizer.json``, or ``vocab.json`` and ``merges.txt``, of a checkpoint.
+        """Read ``tokenizer.json`` of a checkpoint, or build it from the vocabulary there.
+
+        That may be ``vocab.json`` and ``merges.txt`` (RoBERTa's), ``vocab.txt`` (WordPiece),
+        ``vocab.txt`` and ``bpe.codes`` (PhoBERT's, BERTweet's), or ``sentencepiece.bpe.model``
+        (XLM-RoBERTa's, CamemBERT's).
 
         Args:
             path, revision: as for ``from_pretrained`` of a model.
@@ -157,6 +165,18 @@ class Tokenizer:
 
     def encode_one(self, text: Text, index: int = 0, add_special_tokens: bool = True) -> list[int]:
         """The ids of one text; ``index`` is its number in errors. Raises as ``encode`` does."""
+        return self._encode(text, index, add_special_tokens)[0]
+
+    def encode_typed(self, text: Text, index: int = 0) -> tuple[list[int], list[int] | None]:
+        """The ids of one text, and the type of each token.
+
+        A tokenizer of BERT's gives the second text of a pair the type 1; ``None`` for one of
+        RoBERTa's, which knows no types. Raises as ``encode`` does.
+        """
+        ids, encoded = self._encode(text, index, True)
+        return ids, list(encoded.type_ids) if self.gives_types else None
+
+    def _encode(self, text: Text, index: int, add_special_tokens: bool) -> tuple[list[int], Any]:
         parts = text if isinstance(text, tuple) and len(text) == 2 else (text,)
         for part in parts:
             if not isinstance(part, str):
@@ -175,10 +195,14 @@ class Tokenizer:
                 f"texts[{index}] must be text that the tokenizer takes, not {_shown(text)}: {error}"
             ) from None
         ids: list[int] = encoded.ids
-        self._check(ids, text, index, add_special_tokens)
-        return ids
+        last = max(ids, default=-1)
+        if last >= NO_WORD:
+            ids = [self._unknown_id if one >= NO_WORD else one for one in ids]
+            last = max(ids)
+        self._check(ids, last, text, index, add_special_tokens)
+        return ids, encoded
 
-    def _check(self, ids: list[int], text: Text, index: int, complete: bool) -> None:
+    def _check(self, ids: list[int], last: int, text: Text, index: int, complete: bool) -> None:
         if complete and not ids:
             raise InputError(
                 f"texts[{index}] must encode to at least one token, not to none: {_shown(text)}"
@@ -189,10 +213,10 @@ class Tokenizer:
                 f"texts[{index}] must encode to at most max_tokens ({self.max_tokens}) tokens "
                 f"with the special ones, not {len(ids)}"
             )
-        if self.vocab_size is not None and ids and max(ids) >= self.vocab_size:
+        if self.vocab_size is not None and last >= self.vocab_size:
             raise InputError(
                 f"texts[{index}] must encode to ids below vocab_size ({self.vocab_size}), "
-                f"not {max(ids)} ({self.id_to_token(max(ids))!r}): "
+                f"not {last} ({self.id_to_token(last)!r}): "
                 "the tokenizer has words that the model lacks"
             )
 
@@ -221,7 +245,7 @@ class Tokenizer:
     def token_to_id(self, token: str) -> int | None:
         """The id of a word as the vocabulary spells it (``"Ġthe"``), or ``None``."""
         token_id: int | None = self._backend.token_to_id(token)
-        return token_id
+        return token_id if token_id is None or token_id < NO_WORD else None
 
     def id_to_token(self, token_id: int) -> str | None:
         """The word of an id as the vocabulary spells it, or ``None``."""

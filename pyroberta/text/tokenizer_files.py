@@ -1,8 +1,7 @@
 """A checkpoint's tokenizer files, made into a tokenizer of the ``tokenizers`` library.
 
-``tokenizer.json`` is taken as the settings beside it change it. From ``vocab.json`` and
-``merges.txt`` RoBERTa's byte-level BPE is built. SentencePiece models and slow Python tokenizers
-are not read.
+``tokenizer.json`` is taken as the settings beside it change it. Where a folder has none, the
+tokenizer is built from its vocabulary; see ``vocabularies.py``.
 """
 
 from __future__ import annotations
@@ -16,19 +15,21 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CheckpointError
 from ..small_json import check_is_file
 from .tokenizer_settings import FLAGS, Settings, apply_settings
+from .vocabularies import build_tokenizer
 
 if TYPE_CHECKING:
     import tokenizers
 
-# Each special token's role, and what it is where no file says.
+# Each special token's role, and what it is where no file says: the first of these that the
+# vocabulary has, RoBERTa's or BERT's.
 _ROLES = {
-    "bos_token": "<s>",
-    "cls_token": "<s>",
-    "pad_token": "<pad>",
-    "eos_token": "</s>",
-    "sep_token": "</s>",
-    "unk_token": "<unk>",
-    "mask_token": "<mask>",
+    "bos_token": ("<s>", "[CLS]"),
+    "cls_token": ("<s>", "[CLS]"),
+    "pad_token": ("<pad>", "[PAD]"),
+    "eos_token": ("</s>", "[SEP]"),
+    "sep_token": ("</s>", "[SEP]"),
+    "unk_token": ("<unk>", "[UNK]"),
+    "mask_token": ("<mask>", "[MASK]"),
 }
 
 
@@ -43,6 +44,7 @@ class TokenizerFiles:
         max_tokens: the most tokens of a text, ``None`` for no limit.
         truncation_side: where a longer text is cut, ``None`` where no file says.
         name: which file it came from.
+        gives_types: the second text of a pair has another type than the first.
     """
 
     backend: tokenizers.Tokenizer
@@ -51,6 +53,7 @@ class TokenizerFiles:
     max_tokens: int | None
     truncation_side: str | None
     name: str
+    gives_types: bool
 
 
 def read_tokenizer_files(folder: Path) -> TokenizerFiles:
@@ -65,22 +68,18 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     if not folder.is_dir():
         raise FileNotFoundError(f"path must be a tokenizer's folder, not {str(folder)!r}")
     settings = Settings(folder)
-    tokens = {role: _special_token(role, folder, settings) for role in _ROLES}
     if os.path.lexists(folder / "tokenizer.json"):
         name = "tokenizer.json"
         check_is_file(folder / name)
         backend = _read(folder / name, library.Tokenizer.from_file)
-    elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        name = "vocab.json"
-        backend = _build_bpe(folder, settings)
     else:
-        raise FileNotFoundError(
-            f"{folder} must hold tokenizer.json, or vocab.json and merges.txt{_hint(folder)}"
-        )
+        name, backend = build_tokenizer(folder, settings, library)
+    tokens = {role: _special_token(role, folder, settings, backend) for role in _ROLES}
     apply_settings(backend, library, settings, name)
     _add_special_tokens(backend, tokens)
     adds_none = backend.num_special_tokens_to_add(False) == 0
-    if backend.post_processor is None or (adds_none and settings.is_roberta()):
+    adds_by_class = settings.is_roberta() or settings.is_wordpiece()
+    if backend.post_processor is None or (adds_none and adds_by_class):
         backend.post_processor = _post_processor(backend, tokens, settings, folder)
     backend.no_padding()
     # The library's own clean-up rules are WordPiece's: they would damage byte-level text, whose
@@ -93,6 +92,7 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
         max_tokens=settings.max_tokens(),
         truncation_side=settings.truncation_side(),
         name=name,
+        gives_types=settings.gives_types(type(backend.model).__name__ == "WordPiece"),
     )
 
 
@@ -118,27 +118,22 @@ def _read(file: Path, read: Any) -> Any:
         raise CheckpointError(f"{file} must be a file of the tokenizers library: {error}") from None
 
 
-def _special_token(role: str, folder: Path, settings: Settings) -> dict[str, Any]:
+def _special_token(
+    role: str, folder: Path, settings: Settings, backend: tokenizers.Tokenizer
+) -> dict[str, Any]:
     """One special token: its text under ``content``, and how it treats what stands around it."""
-    value = settings.role(role) or _ROLES[role]
+    value = settings.role(role)
+    if not value:
+        own, berts = _ROLES[role]
+        has_berts = backend.token_to_id(own) is None and backend.token_to_id(berts) is not None
+        value = berts if has_berts else own
     if isinstance(value, str):
-        # The mask stands for a word together with the space before it.
-        value = {"content": value, "lstrip": role == "mask_token", "normalized": False}
+        # RoBERTa's mask stands for a word together with the space before it.
+        takes_space = role == "mask_token" and (value != "[MASK]" or settings.is_roberta())
+        value = {"content": value, "lstrip": takes_space, "normalized": False}
     if not isinstance(value, Mapping) or not isinstance(value.get("content"), str):
         raise CheckpointError(f"{role} in {folder} must be a text, not {value!r}")
     return dict(value)
-
-
-def _build_bpe(folder: Path, settings: Settings) -> tokenizers.Tokenizer:
-    library = import_tokenizers()
-    vocab, merges = folder / "vocab.json", folder / "merges.txt"
-    model = _read(vocab, lambda file: library.models.BPE.from_file(file, str(merges)))
-    backend: tokenizers.Tokenizer = library.Tokenizer(model)
-    backend.pre_tokenizer = library.pre_tokenizers.ByteLevel(
-        add_prefix_space=settings.prefix_space() is True
-    )
-    backend.decoder = library.decoders.ByteLevel()
-    return backend
 
 
 def _add_special_tokens(
@@ -165,7 +160,10 @@ def _post_processor(
     settings: Settings,
     folder: Path,
 ) -> Any:
-    """What puts ``<s> A </s>`` around a text and ``<s> A </s></s> B </s>`` around two."""
+    """What puts ``<s> A </s>`` around a text and ``<s> A </s></s> B </s>`` around two.
+
+    Of WordPiece ``[CLS] A [SEP]`` and ``[CLS] A [SEP] B [SEP]``, B of another type than A.
+    """
     ends = []
     for role in ("sep_token", "cls_token"):
         content = tokens[role]["content"]
@@ -175,23 +173,14 @@ def _post_processor(
                 f"{role} in {folder} must be a word of the vocabulary, not {content!r}"
             )
         ends.append((content, token_id))
-    return import_tokenizers().processors.RobertaProcessing(
-        *ends, trim_offsets=True, add_prefix_space=settings.prefix_space() is True
-    )
-
-
-def _hint(folder: Path) -> str:
-    if (folder / "vocab.txt").exists():
-        has_codes = (folder / "bpe.codes").exists()
-        found = "vocab.txt with bpe.codes (PhoBERT's, BERTweet's)" if has_codes else "vocab.txt"
-        return (
-            f"; {found} is not read: save tokenizer.json beside it, "
-            "by the tokenizers library or transformers"
+    processors = import_tokenizers().processors
+    if type(backend.model).__name__ == "WordPiece":
+        (sep, _), (cls, _) = ends
+        return processors.TemplateProcessing(
+            single=f"{cls}:0 $A:0 {sep}:0",
+            pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+            special_tokens=ends,
         )
-    models = sorted(path.name for path in folder.glob("*.model"))
-    if not models:
-        return ""
-    return (
-        f"; {models[0]} is not read: save tokenizer.json beside it with transformers' "
-        "AutoTokenizer.from_pretrained(path).save_pretrained(path)"
+    return processors.RobertaProcessing(
+        *ends, trim_offsets=True, add_prefix_space=settings.prefix_space() is True
     )

@@ -24,6 +24,22 @@ FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 _BYTE_LEVEL = ("RobertaTokenizer", "RobertaTokenizerFast")
 _UNIGRAM = ("XLMRobertaTokenizer", "CamembertTokenizer")
 _ROBERTA = (*_BYTE_LEVEL, *_UNIGRAM, *(name + "Fast" for name in _UNIGRAM))
+# Those of WordPiece, which put [CLS] and [SEP] around it, and whose texts are put in lower case
+# unless do_lower_case says otherwise.
+_WORDPIECE = tuple(
+    name + ending
+    for name in ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer")
+    for ending in ("", "Fast")
+)
+
+# Those that leave what tokenizer.json says of a text's normalisation as it is.
+_BY_ITS_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
+# What a setting is called in the normalizer of WordPiece.
+_BERT_NORMALIZER = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
 
 # model_max_length of a tokenizer without a limit is 10**30.
 _NO_LIMIT = 10**9
@@ -75,16 +91,48 @@ class Settings:
             raise self._wrong("truncation_side", "'left' or 'right'", side)
         return None if side is None else str(side)
 
+    @property
+    def tokenizer_class(self) -> str | None:
+        """The class that the file names."""
+        name = self._values.get("tokenizer_class")
+        return None if name is None else str(name)
+
     def is_roberta(self) -> bool:
         """Whether the tokenizer's class puts ``<s>`` and ``</s>`` around a text."""
-        return self._values.get("tokenizer_class") in _ROBERTA
+        return self.tokenizer_class in _ROBERTA
+
+    def is_wordpiece(self) -> bool:
+        """Whether it puts ``[CLS]`` and ``[SEP]`` around it."""
+        return self.tokenizer_class in _WORDPIECE
+
+    def gives_types(self, is_wordpiece: bool) -> bool:
+        """Whether the class gives types to tokens: BERT's and Electra's do."""
+        inputs = self._values.get("model_input_names")
+        if isinstance(inputs, list):
+            return "token_type_ids" in inputs
+        name = self.tokenizer_class
+        if name is None:
+            return is_wordpiece
+        return self.is_wordpiece() and not name.startswith("DistilBert")
 
     def prefix_space(self) -> bool | None:
         """Whether a byte-level text begins as if a space stood before it; ``None``: as it was."""
         said = self.flag("add_prefix_space")
-        if said is None and self._values.get("tokenizer_class") in _BYTE_LEVEL:
+        if said is None and self.tokenizer_class in _BYTE_LEVEL:
             return False
         return said
+
+    def bert_normalizer(self) -> dict[str, bool | None]:
+        """What the normalizer of WordPiece is to have, whatever it had: its attributes."""
+        if self.tokenizer_class in _BY_ITS_FILE:
+            return {}
+        said = {attribute: self.flag(key) for key, attribute in _BERT_NORMALIZER.items()}
+        if not self.is_wordpiece():
+            return {attribute: value for attribute, value in said.items() if value is not None}
+        # Its classes do not ask the file: what the settings leave unsaid is as their defaults are.
+        return {"lowercase": True, "handle_chinese_chars": True, "strip_accents": None} | {
+            attribute: value for attribute, value in said.items() if value is not None
+        }
 
     def added(self) -> Iterator[tuple[str, dict[str, bool], int | None]]:
         """The added tokens in the order of their ids: text, flags and id (``None``: the next)."""
@@ -160,14 +208,8 @@ def apply_settings(backend: Any, library: Any, settings: Settings, name: str) ->
     if prefix_space is not None and type(backend.pre_tokenizer).__name__ == "ByteLevel":
         backend.pre_tokenizer.add_prefix_space = prefix_space
     if type(backend.normalizer).__name__ == "BertNormalizer":
-        for key, attribute in (
-            ("do_lower_case", "lowercase"),
-            ("strip_accents", "strip_accents"),
-            ("tokenize_chinese_chars", "handle_chinese_chars"),
-        ):
-            said = settings.flag(key)
-            if said is not None:
-                setattr(backend.normalizer, attribute, said)
+        for attribute, value in settings.bert_normalizer().items():
+            setattr(backend.normalizer, attribute, value)
     known = {token.content: token for token in backend.get_added_tokens_decoder().values()}
     for content, flags, wanted in settings.added():
         if wanted is not None or content not in known:

@@ -271,10 +271,9 @@ def test_byte_level_text_is_never_cleaned(tmp_path, tokenizer):
 
 
 def test_a_folder_without_a_tokenizer_says_what_is_missing(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"must hold tokenizer\.json, or vocab.json and"):
-        Tokenizer.from_pretrained(tmp_path)
-    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"sentencepiece\.bpe\.model is not read: save"):
+    with pytest.raises(
+        FileNotFoundError, match=r"must hold tokenizer\.json, or one of: vocab\.json and merges"
+    ):
         Tokenizer.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="path must be a tokenizer's folder"):
         Tokenizer.from_pretrained(tmp_path / "none")

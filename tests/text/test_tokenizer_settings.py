@@ -219,24 +219,6 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
         Tokenizer.from_pretrained(path)
 
 
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        (
-            ["vocab.txt", "bpe.codes"],
-            r"vocab\.txt with bpe\.codes \(PhoBERT's.* is not read",
-        ),
-        (["vocab.txt"], r"vocab\.txt is not read: save tokenizer\.json"),
-        (["sentencepiece.bpe.model"], r"sentencepiece\.bpe\.model is not read"),
-    ],
-)
-def test_vocabularies_that_are_not_read_are_named(tmp_path, files, message):
-    for name in files:
-        (tmp_path / name).write_text("x 1\n")
-    with pytest.raises(FileNotFoundError, match=message):
-        Tokenizer.from_pretrained(tmp_path)
-
-
 def test_the_shipped_tokenizer_is_left_as_it_is(tmp_path):
     shutil.copytree(SHIPPED, tmp_path / "copy")
     text = "The king's <mask> lived in a large house."
