@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from .config import RobertaConfig, read_config_json
@@ -57,7 +58,11 @@ def find_class(path: str | os.PathLike[str], architecture: str | None = None) ->
                 f"architecture must be one of {', '.join(_BY_ARCHITECTURE)}, not {architecture!r}"
             )
         return _BY_ARCHITECTURE[architecture]
-    config = read_config_json(path)
+    return class_named(read_config_json(path))
+
+
+def class_named(config: Mapping[str, Any]) -> type[Model[Any]]:
+    """The class that a ``config.json`` names. Raises ConfigError unless it is one that is known."""
     RobertaConfig.from_hf(config)  # another family is refused by its own reason first
     named = config.get("architectures")
     if not isinstance(named, list) or len(named) != 1 or named[0] not in _BY_CLASS:

@@ -60,7 +60,8 @@ _HF_NAMES = {
 MODEL_TYPES = ("roberta", "xlm-roberta", "camembert", "data2vec-text")
 
 _OTHER_GRAPHS = {
-    "bert": "a BERT graph: its positions count from 0, with no offset for the pad",
+    "bert": "a BERT graph, whose positions count from 0: `pyroberta convert OLD NEW` makes a "
+    "checkpoint of RoBERTa's graph of it, with the same outputs",
     "xlm-roberta-xl": "normalised before each sub-layer and after the last block",
     "roberta-prelayernorm": "normalised before each sub-layer and after the last block",
     "mpnet": "its attention has a relative bias",

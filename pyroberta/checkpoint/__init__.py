@@ -5,10 +5,12 @@ from __future__ import annotations
 from ..opening.files import PACKED_FILE
 from .block import BlockTensors, block_layers, blocks_shapes
 from .formats import Checkpoint, open_checkpoint
+from .names import find_prefix
+from .new_folder import check_new_folder, copy_files, new_folder
 from .packed import PackedSource, is_packed
 from .reader import Tensor
 from .source import FileSource, RandomSource, Source, Table
-from .writer import save_checkpoint, save_packed
+from .writer import Part, save_checkpoint, save_packed, save_tensors
 
 __all__ = [
     "PACKED_FILE",
@@ -16,14 +18,20 @@ __all__ = [
     "Checkpoint",
     "FileSource",
     "PackedSource",
+    "Part",
     "RandomSource",
     "Source",
     "Table",
     "Tensor",
     "block_layers",
     "blocks_shapes",
+    "check_new_folder",
+    "copy_files",
+    "find_prefix",
     "is_packed",
+    "new_folder",
     "open_checkpoint",
     "save_checkpoint",
     "save_packed",
+    "save_tensors",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
 
 from ..arrays import Shapes
 from ..errors import CheckpointError
@@ -33,11 +34,11 @@ _OLD_DECODER, _DECODER = "lm_head.weight", "lm_head.decoder.weight"
 _DECODER_BIAS, _BIAS = "lm_head.decoder.bias", "lm_head.bias"
 
 
-def find_prefix(names: Iterable[str]) -> str:
+def find_prefix(names: Iterable[str], prefixes: Collection[str] = PREFIXES) -> str:
     """What stands before the encoder's names in a file. Raises CheckpointError if unclear."""
     found = sorted(name[: -len(_WORDS)] for name in names if name.endswith(_WORDS))
-    if len(found) != 1 or found[0] not in PREFIXES:
-        expected = ", ".join(repr(prefix) for prefix in PREFIXES)
+    if len(found) != 1 or found[0] not in prefixes:
+        expected = ", ".join(map(repr, prefixes))
         raise CheckpointError(
             f"checkpoint must hold {_WORDS} once, after one of the prefixes {expected}, "
             f"not after {found if found else 'none'}"
@@ -71,8 +72,16 @@ def rename(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+class Shaped(Protocol):
+    """A tensor, read or not."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
+
+
 def check(
-    tensors: Mapping[str, Tensor],
+    tensors: Mapping[str, Shaped],
     shapes: Shapes,
     aside: Collection[str],
     *,

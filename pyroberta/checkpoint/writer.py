@@ -40,7 +40,7 @@ def save_checkpoint(
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with _partial(folder / SINGLE_FILE) as partial:
         save_file(arrays, str(partial), metadata={"format": "pt"})
-    _write_config(folder, config)
+    write_config(folder, config)
 
 
 def save_packed(
@@ -68,13 +68,12 @@ def save_packed(
     other = find_weights(path)
     if other is not None:
         raise InputError(f"path must be a folder without {other}, not {os.fspath(path)!r}")
-    parts = [
-        _Part(PREFIX + name, "U8", array.shape, functools.partial(np.asarray, array))
+    parts = {
+        PREFIX + name: Part("U8", array.shape, functools.partial(np.asarray, array))
         for name, array in packed.items()
-    ]
+    }
     own, shapes = _beside(source, packed)
-    # Wide numbers first: each tensor is then aligned to its own.
-    parts += sorted(own, key=lambda part: -_BYTES[part.dtype])
+    parts |= _wide_first(own)
     metadata = {
         "format": FORMAT,
         "layout": LAYOUT,
@@ -88,30 +87,53 @@ def save_packed(
     with _partial(Path(path) / PACKED_FILE) as partial, partial.open("wb") as out:
         digest = hashlib.sha256(header)
         out.seek(len(header))
-        for part in parts:
-            for piece in _pieces(part.read()):
-                digest.update(piece)
-                out.write(piece)
+        for piece in _pieces(parts):
+            digest.update(piece)
+            out.write(piece)
         out.seek(0)
         out.write(header.replace(NO_CHECKSUM.encode(), digest.hexdigest().encode()))
-    _write_config(path, config)
+    write_config(path, config)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
-    """A tensor of a file that is to be written, not read yet."""
+class Part:
+    """A tensor of a file that is to be written, not read yet.
 
-    name: str
+    Attributes:
+        dtype: as the file says it, e.g. ``"BF16"``.
+        shape: its sizes.
+        read: gives the bits as they are stored.
+    """
+
     dtype: str
     shape: tuple[int, ...]
     read: Callable[[], Array]
 
 
+def save_tensors(file: str | os.PathLike[str], parts: Mapping[str, Part]) -> None:
+    """Write a safetensors file, one tensor in memory at a time, bit by bit as they are stored.
+
+    Its folder is made where it is missing.
+    """
+    parts = _wide_first(parts)
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    with _partial(Path(file)) as partial, partial.open("wb") as out:
+        out.write(_header(parts, {"format": "pt"}))
+        for piece in _pieces(parts):
+            out.write(piece)
+
+
+def _wide_first(parts: Mapping[str, Part]) -> dict[str, Part]:
+    """The parts with the widest numbers first: each tensor is then aligned to its own."""
+    return dict(sorted(parts.items(), key=lambda item: -_BYTES[item[1].dtype]))
+
+
 def _beside(
     source: Source, packed: Mapping[str, Array]
-) -> tuple[list[_Part], dict[str, tuple[int, ...]]]:
+) -> tuple[dict[str, Part], dict[str, tuple[int, ...]]]:
     """What stands beside the packed tensors; and the shapes of what stands in them."""
-    parts, inside = [], {}
+    parts: dict[str, Part] = {}
+    inside = {}
     names = source.names()
     whole = _multiplied(names, packed)
     for name in sorted(names):
@@ -120,9 +142,9 @@ def _beside(
         if owner_of(name, packed) is not None:
             inside[name] = shape
         elif tensor is None or name in whole:
-            parts.append(_Part(name, "F32", shape, functools.partial(source.read, name)))
+            parts[name] = Part("F32", shape, functools.partial(source.read, name))
         else:
-            parts.append(_Part(name, tensor.dtype, shape, tensor.read_stored))
+            parts[name] = Part(tensor.dtype, shape, tensor.read_stored)
     return parts, inside
 
 
@@ -134,27 +156,29 @@ def _multiplied(names: set[str], packed: Mapping[str, Array]) -> set[str]:
     return {dense, decoder if decoder in names else "embeddings.word_embeddings.weight"}
 
 
-def _header(parts: list[_Part], metadata: Mapping[str, str]) -> bytes:
+def _header(parts: Mapping[str, Part], metadata: Mapping[str, str]) -> bytes:
     """A safetensors file's first bytes, up to its data."""
     entries: dict[str, Any] = {"__metadata__": metadata}
     at = 0
-    for part in parts:
+    for name, part in parts.items():
         end = at + _BYTES[part.dtype] * math.prod(part.shape)
-        entries[part.name] = {"dtype": part.dtype, "shape": part.shape, "data_offsets": [at, end]}
+        entries[name] = {"dtype": part.dtype, "shape": part.shape, "data_offsets": [at, end]}
         at = end
     text = json.dumps(entries).encode()
     text += b" " * (-(8 + len(text)) % _PAGE)
     return len(text).to_bytes(8, "little") + text
 
 
-def _pieces(array: Array) -> Iterator[memoryview]:
-    """The bytes of an array, a few megabytes at a time."""
-    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    for at in range(0, data.size, 1 << 22):
-        yield data[at : at + (1 << 22)].data
+def _pieces(parts: Mapping[str, Part]) -> Iterator[memoryview]:
+    """The bytes of all parts, one after the other, a few megabytes at a time."""
+    for part in parts.values():
+        data = np.ascontiguousarray(part.read()).reshape(-1).view(np.uint8)
+        for at in range(0, data.size, 1 << 22):
+            yield data[at : at + (1 << 22)].data
 
 
-def _write_config(path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+def write_config(path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+    """Write ``config.json`` (Hugging Face's keys) to a folder."""
     with _partial(Path(path) / CONFIG_FILE) as partial:
         partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

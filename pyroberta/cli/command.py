@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 from ..errors import CheckpointError, ConfigError, InputError
 from ..version import __version__
-from . import accuracy, config, embed, fill_mask, generate, info, pack
+from . import accuracy, config, convert, embed, fill_mask, generate, info, pack
 
 # In the order of the help.
-_COMMANDS = (fill_mask, embed, generate, accuracy, pack, info, config)
+_COMMANDS = (fill_mask, embed, generate, accuracy, pack, convert, info, config)
 
 _EXIT_ERROR = 2
 # 128 + the signal's number, as a shell reports a command that the signal ended.

@@ -8,8 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..architectures import ARCHITECTURES
-from ..checkpoint import FileSource, PackedSource, Tensor, is_packed, open_checkpoint
-from ..checkpoint.names import find_prefix
+from ..checkpoint import (
+    FileSource,
+    PackedSource,
+    Tensor,
+    find_prefix,
+    is_packed,
+    open_checkpoint,
+)
 from ..config import RobertaConfig, read_config_json
 from ..errors import CheckpointError, ConfigError, InputError
 from ..kernels import available_isas, chosen_isa, core, has_core, layout_family

@@ -59,6 +59,9 @@ _SMALL = (
     MODULES,
 )
 
+# What a folder holds besides weights: configurations, vocabularies, how sentences are pooled.
+_SMALL_ENDINGS = (".json", ".txt", ".model", ".codes")
+
 
 @dataclasses.dataclass(frozen=True)
 class SentenceModule:
@@ -195,3 +198,28 @@ def _belongs(name: str, weights: str) -> bool:
         return name == weights
     stem, _, ending = weights.removesuffix(_INDEX).rpartition(".")
     return name == weights or (name.startswith(f"{stem}-") and name.endswith(f".{ending}"))
+
+
+def files_beside(folder: Path, out: Path) -> list[Path]:
+    """The files of a checkpoint's folder that are not its weights, with all of its modules.
+
+    Args:
+        folder: a checkpoint's, or one of sentence-transformers.
+        out: a folder that may stand in it, and is left out.
+    """
+    modules = read_modules(folder) if (folder / MODULES).is_file() else []
+    transformer = transformer_folder(folder)
+    found = []
+    for base in dict.fromkeys([folder, *(module.folder for module in modules)]):
+        if not base.is_dir() or base.resolve() == out.resolve():
+            continue
+        there = sorted(file for file in base.iterdir() if file.is_file())
+        own = base in (folder, transformer)
+        weights = next((name for name in WEIGHTS if (base / name).exists()), None)
+        found += [
+            file
+            for file in there
+            if (file.name.endswith(_SMALL_ENDINGS) and not file.name.endswith(_INDEX))
+            or (not own and weights is not None and _belongs(file.name, weights))
+        ]
+    return found
