@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from .checkpoint import read_task
 from .config import RobertaConfig, read_config_json
 from .decoder.causal import RobertaForCausalLM
 from .errors import ConfigError
 from .models import ENCODERS, Model
-from .opening import find_checkpoint
+from .opening import find_folder, find_model, transformer_folder
 
 ARCHITECTURES: tuple[type[Model[Any]], ...] = (*ENCODERS, RobertaForCausalLM)
 
@@ -46,11 +47,14 @@ def from_pretrained(
         ConfigError: an unknown ``architecture``, or ``config.json`` does not name exactly one
             known class.
     """
-    folder = find_checkpoint(path, revision=revision)
-    return find_class(folder, architecture).from_pretrained(folder, **options)
+    folder = transformer_folder(find_folder(path, revision=revision))
+    cls = find_class(folder, architecture, adapter=options.get("adapter"))
+    return cls.from_pretrained(folder, **options)
 
 
-def find_class(path: str | os.PathLike[str], architecture: str | None = None) -> type[Model[Any]]:
+def find_class(
+    path: str | os.PathLike[str], architecture: str | None = None, *, adapter: Any = None
+) -> type[Model[Any]]:
     """The class that ``from_pretrained`` opens a folder as; raises as it does."""
     if architecture is not None:
         if architecture not in _BY_ARCHITECTURE:
@@ -58,7 +62,11 @@ def find_class(path: str | os.PathLike[str], architecture: str | None = None) ->
                 f"architecture must be one of {', '.join(_BY_ARCHITECTURE)}, not {architecture!r}"
             )
         return _BY_ARCHITECTURE[architecture]
-    return class_named(read_config_json(path))
+    found = find_model(path, adapter=adapter)
+    task = None if found.adapter is None else read_task(found.adapter)
+    if task is not None:
+        return _BY_ARCHITECTURE[task]
+    return class_named(read_config_json(found.folder))
 
 
 def class_named(config: Mapping[str, Any]) -> type[Model[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..opening.files import PACKED_FILE
+from .adapter import Adapter, read_adapter, read_task
 from .block import BlockTensors, block_layers, blocks_shapes
 from .formats import Checkpoint, open_checkpoint
 from .names import find_prefix
@@ -14,6 +15,7 @@ from .writer import Part, save_checkpoint, save_packed, save_tensors
 
 __all__ = [
     "PACKED_FILE",
+    "Adapter",
     "BlockTensors",
     "Checkpoint",
     "FileSource",
@@ -31,6 +33,8 @@ __all__ = [
     "is_packed",
     "new_folder",
     "open_checkpoint",
+    "read_adapter",
+    "read_task",
     "save_checkpoint",
     "save_packed",
     "save_tensors",

@@ -18,8 +18,9 @@ import numpy as np
 
 from ..arrays import Array, Shapes
 from ..compute_types import COMPUTE_TYPES
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InputError
 from ..opening.files import PACKED_FILE
+from .adapter import Adapter
 from .formats import find_weights
 from .reader import Tensor, read_header
 from .source import FileSource
@@ -95,6 +96,12 @@ class PackedSource(FileSource):
                     f"{self.file} must be opened as a model with cross attention, which its packed "
                     f"blocks have ({name}), not as one without"
                 )
+
+    def merge(self, adapter: Adapter) -> None:
+        raise InputError(
+            f"adapter must be for a checkpoint, not for a packed folder: {self.file}; pack what "
+            "the checkpoint and the adapter make"
+        )
 
     def packed(self, name: str) -> Array | None:
         tensor = self._packed.get(name)

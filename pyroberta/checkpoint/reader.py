@@ -59,6 +59,10 @@ class Tensor:
         """
         return widen(self.read_stored(), self.dtype, dtype)
 
+    def widened(self, raw: Array) -> Array:
+        """Some of the bits that ``read_stored`` gave, as float64."""
+        return widen(raw, self.dtype, np.float64)
+
     def read_stored(self) -> Array:
         """The bits as they are stored, read into a new array; raises as ``read``."""
         raw = np.empty(self.shape, self._stored())

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..arrays import Array, IntArray, Shapes
+from .adapter import Adapter
 from .formats import open_checkpoint
 from .names import check, rename
 from .reader import Tensor, widen
@@ -113,6 +114,10 @@ class FileSource:
             for name, tensor in self._tensors.items()
             if not any(fnmatchcase(n, one) for one in patterns for n in (name, tensor.name))
         }
+
+    def merge(self, adapter: Adapter) -> None:
+        """Put an adapter's weights on those of the files. Raises CheckpointError."""
+        self._tensors = adapter.merge(self._tensors)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all tensors but these: the heads of other models that share the file."""

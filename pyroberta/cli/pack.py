@@ -35,7 +35,7 @@ def _pack(args: argparse.Namespace) -> None:
     from ..checkpoint import check_new_folder, copy_files, is_packed, new_folder
     from ..config import read_config_json
     from ..opening import files_beside, find_folder, transformer_folder
-    from ..opening.files import CONFIG_FILE
+    from ..opening.files import ADAPTER_CONFIG, CONFIG_FILE
 
     folder = find_folder(args.model, revision=args.revision, name="MODEL")
     out = check_new_folder("OUT", args.out)
@@ -52,6 +52,7 @@ def _pack(args: argparse.Namespace) -> None:
     place = transformer.relative_to(folder)
     copies = {file.relative_to(folder): file for file in files_beside(folder, out)}
     copies.pop(place / CONFIG_FILE, None)  # it is written anew
+    copies.pop(place / ADAPTER_CONFIG, None)  # an adapter is merged
     with new_folder(out) as partial:
         model.save_packed(partial / place)
         copy_files(copies, partial)

@@ -24,7 +24,7 @@ from ..checkpoint.writer import write_config
 from ..config import RobertaConfig, read_config_json
 from ..errors import InputError
 from ..opening import files_beside, find_folder, transformer_folder
-from ..opening.files import CONFIG_FILE, SINGLE_FILE, WEIGHTS
+from ..opening.files import ADAPTER_CONFIG, CONFIG_FILE, SINGLE_FILE, WEIGHTS
 from .bert import class_of, convert_config, convert_tensors
 from .bert_tokenizer import BertTokenizer
 
@@ -79,6 +79,11 @@ def convert_folder(
     transformer = transformer_folder(source)
     if is_packed(transformer):
         raise InputError(f"OLD must be a checkpoint's folder, not a packed one: {os.fspath(old)!r}")
+    if (transformer / ADAPTER_CONFIG).exists():
+        raise InputError(
+            f"OLD must be a folder without an adapter, not one with {ADAPTER_CONFIG}: merge it "
+            "first, by from_pretrained(OLD).save_pretrained(...), or peft's merge_and_unload()"
+        )
     config = read_config_json(transformer)
     place = transformer.relative_to(source)
     copies = {file.relative_to(source): file for file in files_beside(source, target)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from ..arrays import Array, Shapes, finish_imports
 from ..checkpoint import (
@@ -12,6 +12,7 @@ from ..checkpoint import (
     RandomSource,
     Source,
     blocks_shapes,
+    read_adapter,
     save_checkpoint,
     save_packed,
 )
@@ -20,7 +21,7 @@ from ..config import RobertaConfig, read_config_json
 from ..errors import ConfigError, InputError
 from ..kernels import Kernels, choose_kernels
 from ..kernels.arithmetic import in_usual_arithmetic, usual_arithmetic
-from ..opening import find_checkpoint
+from ..opening import find_model
 from .blocks import Blocks
 from .call import Parts
 from .embeddings import Embeddings, embeddings_shapes
@@ -74,6 +75,7 @@ class Weights:
         add_pooling_layer: bool | None = None,
         memory_map: bool = True,
         ignore: Sequence[str] = (),
+        adapter: str | os.PathLike[str] | Literal[False] | None = None,
         **config_overrides: Any,
     ) -> Self:
         """Load a checkpoint's folder as Hugging Face writes it, or a packed one.
@@ -95,18 +97,28 @@ class Weights:
                 ``False`` reads them, which survives a file that is cut while it is in use.
             ignore: patterns of tensors' names (``"mlp.*"``) that are left aside: those that a model
                 was trained with and does not need. ``RobertaModel`` leaves all heads aside.
+            adapter: the folder or Hub name of a LoRA adapter of peft's, which is merged into the
+                weights in float64; ``None``: one that stands in the folder itself, ``False``: none.
+                A folder that holds an adapter alone is opened as the base that it names.
             **config_overrides: fields of ``RobertaConfig`` to set.
 
         Raises:
             FileNotFoundError: a file that is not there.
-            InputError: ``ignore`` is no list of patterns.
+            InputError: ``ignore`` is no list of patterns, ``adapter`` no adapter's folder.
             ConfigError: ``config.json`` is not of a model that this package computes.
-            CheckpointError: a tensor is missing, extra or misshapen, or a file is broken.
+            CheckpointError: a tensor is missing, extra or misshapen, or a file is broken; an
+                adapter of another kind.
         """
-        path = find_checkpoint(path, revision=revision)
+        found = find_model(path, revision=revision, adapter=adapter)
+        path = found.folder
+        lora = None if found.adapter is None else read_adapter(found.adapter)
+        if lora is not None and lora.num_labels is not None:
+            config_overrides.setdefault("num_labels", lora.num_labels)
         config = RobertaConfig.from_pretrained(path, **config_overrides)
         source, kernels = open_folder(path, compute_type, backend, memory_map)
         source.ignore(check_patterns("ignore", ignore))
+        if lora is not None:
+            source.merge(lora)
         shapes = cls._shapes(config, source.names(), add_pooling_layer)
         source.check(
             shapes,

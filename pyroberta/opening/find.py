@@ -17,7 +17,7 @@ from .cache import (
     repository_folder,
 )
 from .download import INSTALL, download, import_hub
-from .layout import is_complete, transformer_folder
+from .layout import is_complete
 
 
 def find_folder(
@@ -68,16 +68,6 @@ def find_folder(
     if is_folder or not isinstance(given, str) or isinstance(path, os.PathLike):
         return folder
     return _find_name(given, revision, name) if is_hub_name(given) else folder
-
-
-def find_checkpoint(path: Any, *, revision: str | None = None, name: str = "path") -> Path:
-    """The folder of the checkpoint itself: as ``find_folder``, and inside what it is in.
-
-    Raises:
-        FileNotFoundError, InputError: as ``find_folder``.
-        ConfigError, CheckpointError: a ``modules.json`` that is malformed.
-    """
-    return transformer_folder(find_folder(path, revision=revision, name=name))
 
 
 def _find_name(given: str, revision: str | None, name: str) -> Path:

@@ -10,26 +10,21 @@ from pathlib import Path, PurePosixPath
 from ..checks import excerpt
 from ..errors import CheckpointError, ConfigError
 from ..small_json import read_json, read_json_object
-from .files import WEIGHTS
+from .files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, WEIGHTS
 
 MODULES = "modules.json"
 
 # The library whose modules are known here; a class of another name may compute anything.
 _LIBRARY = "sentence_transformers"
 
-_ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 _INDEX = ".index.json"
 
 # Weights that are not read, by the pattern of a file's name, and what to do with them. The one that
 # stands first is named.
-_MERGE = (
-    "an adapter has no model, and is not merged here: save the whole one with peft's "
-    "merge_and_unload().save_pretrained(FOLDER)"
-)
+_MERGE = f"an adapter's weights are read with the {ADAPTER_CONFIG} beside them"
 _TRANSFORMERS_4 = "convert {}'s weights where transformers 4 is: from_pretrained(..., from_{}=True)"
 _GRAPH = "{} holds no checkpoint: open the one that it was exported from"
 _OTHERS = {
-    "adapter_config.json": _MERGE,
     "adapter_model.*": _MERGE,
     "tf_model*.h5": _TRANSFORMERS_4.format("TensorFlow", "tf"),
     "flax_model*.msgpack": _TRANSFORMERS_4.format("Flax", "flax"),
@@ -44,7 +39,7 @@ _OTHERS = {
 # What else is read of a checkpoint's folder.
 _SMALL = (
     "config.json",
-    "adapter_config.json",
+    ADAPTER_CONFIG,
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -128,19 +123,8 @@ def what_it_is(folder: Path) -> str:
     for pattern, what in _OTHERS.items():
         found = next(iter(sorted(folder.glob(pattern))), None)
         if found is not None:
-            return f", not {found.relative_to(folder)} alone: {what}{_base_of(found)}"
+            return f", not {found.relative_to(folder)} alone: {what}"
     return ""
-
-
-def _base_of(adapter: Path) -> str:
-    """Which model an adapter is for, where its file says so."""
-    if adapter.suffix != ".json":
-        return ""
-    try:
-        base = read_json_object(adapter).get("base_model_name_or_path")
-    except (CheckpointError, OSError):
-        return ""
-    return f" (its base is {excerpt(base)})"
 
 
 def is_complete(folder: Path) -> bool:
@@ -155,7 +139,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def _has_weights(folder: Path) -> bool:
-    for name in (*WEIGHTS, *_ADAPTER):
+    for name in (*WEIGHTS, *ADAPTER_WEIGHTS):
         if not (folder / name).exists():
             continue
         if not name.endswith(_INDEX):
@@ -184,7 +168,7 @@ def files_to_read(names: Collection[str], module_folders: Collection[str]) -> It
         weights = next((name for name in WEIGHTS if name in there), None)
         if weights is not None:
             wanted |= {name for name in there if _belongs(name, weights)}
-        wanted |= {name for name in _ADAPTER if name in there}
+        wanted |= {name for name in ADAPTER_WEIGHTS if name in there}
         yield from (name if folder == "." else f"{folder}/{name}" for name in sorted(wanted))
 
 

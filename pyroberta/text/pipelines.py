@@ -70,6 +70,7 @@ def pipeline(
     compute_type: str | None = None,
     backend: str | None = None,
     memory_map: bool | None = None,
+    adapter: _PathLike | Literal[False] | None = None,
     batch_tokens: int = BATCH_TOKENS,
     **options: Any,
 ) -> Task:
@@ -86,7 +87,8 @@ def pipeline(
             that comes with the package.
         revision: of a Hub name: a branch, a tag or a commit.
         tokenizer: a tokenizer or its folder; ``None``: in the model's folder.
-        compute_type, backend, memory_map: as for ``from_pretrained``; not for a loaded model.
+        compute_type, backend, memory_map, adapter: as for ``from_pretrained``; not for a loaded
+            model.
         batch_tokens: the most tokens that are computed together. Texts of like length are batched;
             results come in the order of the texts.
         **options: the task's own: ``top_k`` and ``targets``; ``return_tensors``; ``pooling``,
@@ -109,7 +111,8 @@ def pipeline(
         raise ConfigError(f"task must be one of {', '.join(_TASKS)}, not {task!r}")
     kind = _TASKS[task]
     check_count("batch_tokens", batch_tokens, 1)
-    load = {"compute_type": compute_type, "backend": backend, "memory_map": memory_map}
+    load: dict[str, Any] = {"compute_type": compute_type, "backend": backend}
+    load |= {"memory_map": memory_map, "adapter": adapter}
     load = {name: value for name, value in load.items() if value is not None}
     options["batch_tokens"] = batch_tokens
     if isinstance(model, (Model, RobertaEncoderDecoder)):

@@ -13,9 +13,9 @@ from ..arrays import BoolArray, IntArray
 from ..checks import check_count, excerpt
 from ..config import RobertaConfig
 from ..errors import InputError
-from ..opening import find_checkpoint
+from ..opening import base_folder, find_folder, transformer_folder
 from .tokenizer_files import TokenizerFiles, import_tokenizers, read_tokenizer_files
-from .vocabularies import NO_WORD
+from .vocabularies import NO_WORD, has_tokenizer
 
 Text = str | tuple[str, str]
 
@@ -118,7 +118,9 @@ class Tokenizer:
             CheckpointError: a file is malformed.
             ImportError: the ``tokenizers`` library is missing.
         """
-        folder = find_checkpoint(path, revision=revision)
+        folder = transformer_folder(find_folder(path, revision=revision))
+        if not has_tokenizer(folder):  # an adapter's may stand in its base's
+            folder = base_folder(folder)
         return cls(read_tokenizer_files(folder), config=config, max_tokens=max_tokens)
 
     def lowercased(self) -> Tokenizer:

@@ -218,3 +218,10 @@ _BUILDERS = {
     ("vocab.txt",): _wordpiece,
     ("sentencepiece.bpe.model",): _unigram,
 }
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder has the files of a tokenizer."""
+    return (folder / "tokenizer.json").exists() or any(
+        all((folder / file).exists() for file in files) for files in _BUILDERS
+    )

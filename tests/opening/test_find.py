@@ -211,7 +211,7 @@ def run_cli(capsys):
     [
         (
             ["adapter_config.json", "adapter_model.safetensors"],
-            "adapter_config.json alone: an adapter has no model.*its base is 'org/base'",
+            "holds an adapter alone, whose base 'org/base' .* must be a folder or a Hub name",
         ),
         (["tf_model.h5"], "tf_model.h5 alone: convert TensorFlow's"),
         (["flax_model.msgpack"], "flax_model.msgpack alone: convert Flax's"),
