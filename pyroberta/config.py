@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .activations import HF_NAMES, canonical_activation
+from .activations import HF_NAMES as ACTIVATION_NAMES
+from .activations import canonical_activation
+from .config_keys import HF_NAMES, refuse_other_graphs
 from .errors import ConfigError
 from .opening import find_checkpoint, what_it_is
 from .small_json import read_json
@@ -28,34 +30,6 @@ _LIMITS = {
 _MAX_CONFIG_BYTES = 2**20
 _MAX_FLOAT = 1e308
 
-_HF_NAMES = {
-    "vocab_size": "vocab_size",
-    "max_positions": "max_position_embeddings",
-    "max_token_types": "type_vocab_size",
-    "hidden_size": "hidden_size",
-    "num_blocks": "num_hidden_layers",
-    "num_attention_heads": "num_attention_heads",
-    "intermediate_size": "intermediate_size",
-    "activation": "hidden_act",
-    "dropout_rate": "hidden_dropout_prob",
-    "attention_dropout_rate": "attention_probs_dropout_prob",
-    "classifier_dropout_rate": "classifier_dropout",
-    "layer_norm_epsilon": "layer_norm_eps",
-    "initializer_range": "initializer_range",
-    "output_hidden_states": "output_hidden_states",
-    "output_attentions": "output_attentions",
-    "num_labels": "num_labels",
-    "id_to_label": "id2label",
-    "use_cross_attention": "add_cross_attention",
-    "pad_token_id": "pad_token_id",
-    "bos_token_id": "bos_token_id",
-    "eos_token_id": "eos_token_id",
-    "forced_bos_token_id": "forced_bos_token_id",
-    "forced_eos_token_id": "forced_eos_token_id",
-    "tie_word_embeddings": "tie_word_embeddings",
-    "problem_type": "problem_type",
-}
-
 # The graph of all of these is the same; their tensors have other prefixes (checkpoint/names.py).
 MODEL_TYPES = ("roberta", "xlm-roberta", "camembert", "data2vec-text")
 
@@ -71,6 +45,9 @@ _OTHER_GRAPHS = {
     "data2vec": "a container; the text model is data2vec-text",
     "encoder-decoder": "two models: RobertaEncoderDecoder.from_pretrained opens them",
 }
+
+# Words with a role.
+_ROLES = ("bos_token_id", "eos_token_id", "forced_bos_token_id", "forced_eos_token_id")
 
 _PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
@@ -100,7 +77,8 @@ class RobertaConfig:
         id_to_label: their names, empty or one for each.
         use_cross_attention: the causal model's blocks attend to an encoder's output too.
         pad_token_id, bos_token_id, eos_token_id, forced_bos_token_id, forced_eos_token_id: words
-            with a role. Positions count from ``pad_token_id + 1``.
+            with a role; several may end a text (``eos_token_id``). Positions count from
+            ``pad_token_id + 1``.
         tie_word_embeddings: the language-model head multiplies by the word table.
         problem_type: what a sequence classifier's logits mean: ``"regression"``,
             ``"single_label_classification"``, ``"multi_label_classification"`` or ``None``.
@@ -133,7 +111,7 @@ class RobertaConfig:
     use_cross_attention: bool = False
     pad_token_id: int = 1
     bos_token_id: int | None = 0
-    eos_token_id: int | None = 2
+    eos_token_id: int | tuple[int, ...] | None = 2
     forced_bos_token_id: int | None = None
     forced_eos_token_id: int | None = None
     tie_word_embeddings: bool = True
@@ -167,9 +145,13 @@ class RobertaConfig:
                 f"max_positions must be above pad_token_id + 1 ({self.pad_token_id + 1}), "
                 f"not {self.max_positions}"
             )
-        for name in ("bos_token_id", "eos_token_id", "forced_bos_token_id", "forced_eos_token_id"):
-            if getattr(self, name) is not None:
-                _check_int(name, getattr(self, name), 0, self.vocab_size - 1)
+        for name in _ROLES:
+            several = name == "eos_token_id" and isinstance(getattr(self, name), (list, tuple))
+            for one in getattr(self, name) if several else [getattr(self, name)]:
+                if one is not None or several:
+                    _check_int(name, one, 0, self.vocab_size - 1)
+            if several:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.problem_type is not None and self.problem_type not in _PROBLEM_TYPES:
             raise ConfigError(
                 f"problem_type must be None or one of {', '.join(_PROBLEM_TYPES)}, "
@@ -212,7 +194,7 @@ class RobertaConfig:
             raise ConfigError(f"config.json must hold an object, not {type(config).__name__}")
         _refuse_other_graphs(config)
         values: dict[str, Any] = {}
-        for name, key in _HF_NAMES.items():
+        for name, key in HF_NAMES.items():
             if key in config:
                 values[name] = config[key]
         if "use_cross_attention" in config:  # the ancestor's own spelling
@@ -221,17 +203,23 @@ class RobertaConfig:
         problem = values.get("problem_type")
         if isinstance(problem, str) and problem not in _PROBLEM_TYPES:
             values["problem_type"] = None
-        for name in ("bos_token_id", "eos_token_id"):
-            if _is_beyond(values.get(name), config.get("vocab_size")):
-                values[name] = None  # no such word: it is never generated, and starts nothing
+        words = config.get("vocab_size")
+        for name in _ROLES:  # what is no word of the model is never generated, and starts nothing
+            if _is_beyond(values.get(name), words):
+                values[name] = None
+        if isinstance(values.get("eos_token_id"), list):
+            several = tuple(one for one in values["eos_token_id"] if not _is_beyond(one, words))
+            values["eos_token_id"] = several[0] if len(several) == 1 else several or None
         # Files carry null for "as the default says"; the fields that may be None keep it.
         optional = {f.name for f in dataclasses.fields(cls) if "None" in str(f.type)}
         values = {k: v for k, v in values.items() if v is not None or k in optional}
         if "id_to_label" in values:
-            values["id_to_label"] = labels = _checked_labels(values["id_to_label"])
+            values["id_to_label"] = labels = _read_labels(values["id_to_label"])
             # Hugging Face writes both; where they differ the labels' names are the later ones.
             if "num_labels" not in values and labels:
                 values["num_labels"] = len(labels)
+            if sorted(labels) != list(range(len(labels))):
+                values["id_to_label"] = {}  # numbered from 1, or with gaps: no logit's names
         if "num_labels" in overrides and "id_to_label" not in overrides:
             labels = values.get("id_to_label", {})
             if len(labels) != overrides["num_labels"]:
@@ -264,7 +252,7 @@ class RobertaConfig:
     def to_hf(self) -> dict[str, Any]:
         """This configuration under Hugging Face's names, for ``config.json``."""
         hf: dict[str, Any] = {"model_type": "roberta"}
-        for name, key in _HF_NAMES.items():
+        for name, key in HF_NAMES.items():
             value = getattr(self, name)
             if name == "id_to_label":
                 if not value:
@@ -272,7 +260,7 @@ class RobertaConfig:
                 value = {str(i): label for i, label in value.items()}
                 hf["label2id"] = {label: int(i) for i, label in value.items()}
             hf[key] = value
-        hf["hidden_act"] = HF_NAMES.get(self.activation, self.activation)
+        hf["hidden_act"] = ACTIVATION_NAMES.get(self.activation, self.activation)
         hf["position_embedding_type"] = "absolute"
         return hf
 
@@ -300,21 +288,7 @@ def _refuse_other_graphs(config: Mapping[str, Any]) -> None:
             f"model_type must be one of {', '.join(MODEL_TYPES)}, not {model_type!r}"
             + (f" ({reason})" if reason else "")
         )
-    position = config.get("position_embedding_type", "absolute")
-    if position not in (None, "absolute"):
-        raise ConfigError(f"position_embedding_type must be 'absolute', not {position!r}")
-    if config.get("pruned_heads"):
-        raise ConfigError(
-            f"pruned_heads must be empty, not {config['pruned_heads']!r}: "
-            "the tensors of a pruned model have other shapes"
-        )
-    if config.get("quantization_config"):
-        raise ConfigError("quantization_config must be absent: quantised checkpoints are not read")
-    if config.get("embedding_size") not in (None, config.get("hidden_size")):
-        raise ConfigError(
-            f"embedding_size must equal hidden_size ({config.get('hidden_size')}), "
-            f"not {config['embedding_size']!r}"
-        )
+    refuse_other_graphs(config)
 
 
 def _is_beyond(token_id: Any, vocab_size: Any) -> bool:
@@ -341,18 +315,23 @@ def _check_float(name: str, value: Any, what: str, holds: Any) -> None:
         raise ConfigError(f"{name} must be a number {what}, not {value!r}")
 
 
-def _checked_labels(labels: Any) -> dict[int, str]:
+def _read_labels(labels: Any) -> dict[int, str]:
     if labels is None:
         return {}
     if not isinstance(labels, Mapping):
         raise ConfigError(f"id_to_label must map numbers to names, not {labels!r}")
-    checked: dict[int, str] = {}
+    read: dict[int, str] = {}
     for key, label in labels.items():
         try:
             index = int(key)
         except (TypeError, ValueError):
             raise ConfigError(f"id_to_label must have whole numbers as keys, not {key!r}") from None
-        checked[index] = str(label)
+        read[index] = str(label)
+    return read
+
+
+def _checked_labels(labels: Any) -> dict[int, str]:
+    checked = _read_labels(labels)
     if sorted(checked) != list(range(len(checked))):
         raise ConfigError(f"id_to_label must number its labels from 0 on, not {sorted(checked)}")
     return checked

@@ -169,12 +169,11 @@ class TextGeneration(_Generation):
                 f"texts[{index}] must encode to fewer than the model's "
                 f"{self.model.config.max_tokens} tokens, not fill it"
             )
-        end = self.model.config.eos_token_id
-        return ids[:-1] if len(ids) > 1 and ids[-1] == end else ids
+        return ids[:-1] if len(ids) > 1 and ids[-1] in self._ends() else ids
 
     def _ends(self) -> tuple[int, ...]:
         end = self.model.config.eos_token_id
-        return () if end is None else (end,)
+        return () if end is None else tuple(np.atleast_1d(end).tolist())
 
 
 class Text2TextGeneration(_Generation):

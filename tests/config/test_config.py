@@ -143,8 +143,9 @@ def test_an_unknown_problem_type_is_refused():
 def test_labels_are_numbered_from_0_and_as_many_as_num_labels(labels, message):
     with pytest.raises(ConfigError, match=exactly(message)):
         RobertaConfig(id_to_label=labels)
-    with pytest.raises(ConfigError, match=exactly(message)):
-        RobertaConfig.from_hf({"id2label": labels, "num_labels": 2})
+    if "from 0 on" not in message:  # of a file the names are then left aside
+        with pytest.raises(ConfigError, match=exactly(message)):
+            RobertaConfig.from_hf({"id2label": labels, "num_labels": 2})
 
 
 def test_labels_alone_give_their_number_and_a_new_number_drops_them():

@@ -15,7 +15,7 @@ from pyroberta import ConfigError, RobertaConfig
 @pytest.mark.parametrize(
     ("model_type", "reason"),
     [
-        ("bert", "its positions count from 0"),
+        ("bert", "positions count from 0: `pyroberta convert OLD NEW`"),
         ("xlm-roberta-xl", "normalised before each sub-layer"),
         ("roberta-prelayernorm", "normalised before each sub-layer"),
         ("mpnet", "its attention has a relative bias"),
@@ -44,6 +44,14 @@ def test_a_checkpoint_of_another_graph_is_refused_with_the_reason(model_type, re
         ("pruned_heads", {"0": [1]}),
         ("quantization_config", {"bits": 8}),
         ("embedding_size", 128),
+        ("attention_window", [512, 512]),
+        ("attention_window", 512),
+        ("auto_map", {"AutoModel": "modeling.Model"}),
+        ("rope_theta", 10000.0),
+        ("use_alibi", True),
+        ("num_experts", 8),
+        ("lora_adaptations", ["retrieval"]),
+        ("adapters", {"adapters": {"x": "y"}}),
     ],
 )
 def test_what_would_change_the_numbers_and_is_not_computed_is_refused(key, value):
