@@ -10,14 +10,13 @@ from pathlib import Path, PurePosixPath
 from ..checks import excerpt
 from ..errors import CheckpointError, ConfigError
 from ..small_json import read_json, read_json_object
-from .files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, WEIGHTS
+from .files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX, WEIGHTS, belongs
 
 MODULES = "modules.json"
 
 # The library whose modules are known here; a class of another name may compute anything.
 _LIBRARY = "sentence_transformers"
 
-_INDEX = ".index.json"
 
 # Weights that are not read, by the pattern of a file's name, and what to do with them. The one that
 # stands first is named.
@@ -142,7 +141,7 @@ def _has_weights(folder: Path) -> bool:
     for name in (*WEIGHTS, *ADAPTER_WEIGHTS):
         if not (folder / name).exists():
             continue
-        if not name.endswith(_INDEX):
+        if not name.endswith(INDEX):
             return True
         shards = read_json_object(folder / name).get("weight_map")
         return not isinstance(shards, Mapping) or all(
@@ -167,21 +166,13 @@ def files_to_read(names: Collection[str], module_folders: Collection[str]) -> It
         wanted = {name for name in there if name in _SMALL or _is_settings(name)}
         weights = next((name for name in WEIGHTS if name in there), None)
         if weights is not None:
-            wanted |= {name for name in there if _belongs(name, weights)}
+            wanted |= {name for name in there if belongs(name, weights)}
         wanted |= {name for name in ADAPTER_WEIGHTS if name in there}
         yield from (name if folder == "." else f"{folder}/{name}" for name in sorted(wanted))
 
 
 def _is_settings(name: str) -> bool:
     return name.startswith("sentence_") and name.endswith("_config.json")
-
-
-def _belongs(name: str, weights: str) -> bool:
-    """Whether a file is these weights, or one of the shards of an index."""
-    if not weights.endswith(_INDEX):
-        return name == weights
-    stem, _, ending = weights.removesuffix(_INDEX).rpartition(".")
-    return name == weights or (name.startswith(f"{stem}-") and name.endswith(f".{ending}"))
 
 
 def files_beside(folder: Path, out: Path) -> list[Path]:
@@ -203,7 +194,7 @@ def files_beside(folder: Path, out: Path) -> list[Path]:
         found += [
             file
             for file in there
-            if (file.name.endswith(_SMALL_ENDINGS) and not file.name.endswith(_INDEX))
-            or (not own and weights is not None and _belongs(file.name, weights))
+            if (file.name.endswith(_SMALL_ENDINGS) and not file.name.endswith(INDEX))
+            or (not own and weights is not None and belongs(file.name, weights))
         ]
     return found
