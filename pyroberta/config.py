@@ -231,7 +231,10 @@ class RobertaConfig:
                 raise ConfigError(
                     f"config override must be one of {', '.join(sorted(known))}, not {name!r}"
                 )
-        return cls(**values)
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(_in_terms_of_the_file(str(error), overrides)) from None
 
     @classmethod
     def from_pretrained(
@@ -289,6 +292,14 @@ def _refuse_other_graphs(config: Mapping[str, Any]) -> None:
             + (f" ({reason})" if reason else "")
         )
     refuse_other_graphs(config)
+
+
+def _in_terms_of_the_file(message: str, overrides: Mapping[str, Any]) -> str:
+    """An error of a field under the key that the file has for it."""
+    name, _, rest = message.partition(" ")
+    if name in overrides or name not in HF_NAMES:
+        return message
+    return f"{HF_NAMES[name]} in config.json {rest}"
 
 
 def _is_beyond(token_id: Any, vocab_size: Any) -> bool:

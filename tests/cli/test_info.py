@@ -84,7 +84,7 @@ def test_the_limit_that_holds(info, tmp_path):
 REFUSED = [
     ({"attention_window": [512]}, "attention_window must be empty or absent in config.json"),
     ({"model_type": "mpnet"}, "model_type must be one of roberta"),
-    ({"layer_norm_eps": "x"}, "layer_norm_epsilon must be a number"),
+    ({"layer_norm_eps": "x"}, "layer_norm_eps in config.json must be a number"),
 ]
 
 

@@ -144,7 +144,10 @@ def test_labels_are_numbered_from_0_and_as_many_as_num_labels(labels, message):
     with pytest.raises(ConfigError, match=exactly(message)):
         RobertaConfig(id_to_label=labels)
     if "from 0 on" not in message:  # of a file the names are then left aside
-        with pytest.raises(ConfigError, match=exactly(message)):
+        of_file = message.replace(
+            "id_to_label must have num", "id2label in config.json must have num"
+        )
+        with pytest.raises(ConfigError, match=exactly(of_file)):
             RobertaConfig.from_hf({"id2label": labels, "num_labels": 2})
 
 

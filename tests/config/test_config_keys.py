@@ -50,7 +50,7 @@ def test_several_ids_that_end_a_text(said, read):
 
 @pytest.mark.parametrize("said", [["2"], [2.5], [True], "2", {"a": 1}])
 def test_ids_that_are_none(said):
-    with pytest.raises(ConfigError, match="eos_token_id must be a whole number"):
+    with pytest.raises(ConfigError, match=r"eos_token_id in config\.json must be a whole number"):
         RobertaConfig.from_hf(TINY | {"eos_token_id": said})
 
 
@@ -84,3 +84,23 @@ def test_what_serves_generation_or_a_loss_stops_no_encoder(change, tmp_path):
     assert model.config.num_labels == 4
     if "id2label" in change:
         assert model.config.labels == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layer_norm_eps", "x"),
+        ("num_hidden_layers", 0),
+        ("hidden_act", 3),
+        ("max_position_embeddings", 1),
+        ("type_vocab_size", None),
+        ("pad_token_id", 99),
+        ("tie_word_embeddings", "yes"),
+    ],
+)
+def test_an_error_names_the_key_of_the_file(key, value):
+    if value is None:  # as the default says
+        RobertaConfig.from_hf(TINY | {key: value})
+        return
+    with pytest.raises(ConfigError, match=rf"^{key} in config\.json must be"):
+        RobertaConfig.from_hf(TINY | {key: value})
