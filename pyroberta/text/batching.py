@@ -40,7 +40,9 @@ def plan_batches(
 ) -> Iterator[list[int]]:
     """Which rows to compute together: the numbers of each batch's rows.
 
-    The longest come first, so that memory is short at the start if at all.
+    As few batches as the budget allows, and of about as many tokens each: a large one beside a
+    small one costs more memory, and more time where it leaves the caches. The longest rows come
+    first, so that memory is short at the start if at all.
 
     Args:
         lengths: tokens of each row.
@@ -49,15 +51,25 @@ def plan_batches(
         weights: another cost of each row.
         max_weight: the most of that in a batch, again but for a row alone.
     """
+    left = sum(lengths)
+    share = _share(left, batch_tokens)
     batch: list[int] = []
     tokens = weight = 0
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         cost = 0 if weights is None else weights[row]
-        if batch and (tokens + lengths[row] > batch_tokens or weight + cost > max_weight):
+        is_full = tokens + lengths[row] > batch_tokens or weight + cost > max_weight
+        if batch and (is_full or tokens + lengths[row] / 2 > share):
             yield batch
+            left -= tokens
+            share = _share(left, batch_tokens)
             batch, tokens, weight = [], 0, 0
         batch.append(row)
         tokens += lengths[row]
         weight += cost
     if batch:
         yield batch
+
+
+def _share(tokens: int, most: int) -> float:
+    """The tokens of each of the fewest batches that hold so many."""
+    return tokens / max(1, -(-tokens // most))

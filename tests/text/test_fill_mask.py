@@ -254,6 +254,9 @@ def test_batches_hold_every_row_once_within_the_budget():
     assert list(plan_batches([5, 500, 6], 100)) == [[1], [2, 0]]
     assert list(plan_batches([5, 5, 5], 100, [2, 2, 2], 4)) == [[0, 1], [2]]
     assert list(plan_batches([], 100)) == []
+    # About as many tokens in each: not 98 and 14.
+    assert list(plan_batches([14] * 8, 100)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert [len(batch) for batch in plan_batches([10] * 25, 100)] == [8, 9, 8]
 
 
 @pytest.mark.parametrize("batch_tokens", [0, -1, True, 2.5, "many"])
