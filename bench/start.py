@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
 import statistics
 import time
@@ -156,7 +157,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         convert(name, model, args.work)
     # One round more: the first start brings the files into the page cache.
     for number in range(args.rounds + 1):
-        for name in list(times):
+        # In another order each time: what a process gave back of the memory costs the next.
+        for name in random.Random(number).sample(list(times), len(times)):
             try:
                 found = measure(name, model, args)
             except ChildFailed as error:

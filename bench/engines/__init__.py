@@ -103,6 +103,12 @@ ENGINES: dict[str, Spec] = {
         _PYROBERTA, option="packed", compute_types=COMPUTE_TYPES
     ),
     "pyroberta-before": dataclasses.replace(_PYROBERTA, environment={"PYTHONPATH": BEFORE}),
+    "pyroberta-packed-before": dataclasses.replace(
+        _PYROBERTA,
+        option="packed",
+        compute_types=COMPUTE_TYPES,
+        environment={"PYTHONPATH": BEFORE},
+    ),
     "torch": _TORCH,
     "torch-compiled": dataclasses.replace(
         _TORCH, option="compiled", environment={"TORCHINDUCTOR_COMPILE_THREADS": "1"}

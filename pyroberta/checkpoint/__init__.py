@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from ..opening.files import PACKED_FILE
-from .adapter import Adapter, read_adapter, read_task
 from .block import BlockTensors, block_layers, blocks_shapes
 from .formats import Checkpoint, open_checkpoint
 from .names import find_prefix
-from .new_folder import check_new_folder, copy_files, new_folder
 from .packed import PackedSource, is_packed
 from .reader import Tensor
 from .source import FileSource, RandomSource, Source, Table
@@ -15,7 +13,6 @@ from .writer import Part, save_checkpoint, save_packed, save_tensors
 
 __all__ = [
     "PACKED_FILE",
-    "Adapter",
     "BlockTensors",
     "Checkpoint",
     "FileSource",
@@ -27,14 +24,9 @@ __all__ = [
     "Tensor",
     "block_layers",
     "blocks_shapes",
-    "check_new_folder",
-    "copy_files",
     "find_prefix",
     "is_packed",
-    "new_folder",
     "open_checkpoint",
-    "read_adapter",
-    "read_task",
     "save_checkpoint",
     "save_packed",
     "save_tensors",

@@ -23,7 +23,6 @@ from ..opening.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from ..small_json import read_json_object
 from .names import PREFIXES
 from .reader import Tensor, read_header
-from .torch_file import read_torch_file
 
 # The keys of adapter_config.json: what is computed with, and what says how the adapter was trained.
 _COMPUTED = ("peft_type", "r", "lora_alpha", "alpha_pattern", "rank_pattern", "use_rslora")
@@ -221,7 +220,12 @@ def read_adapter(folder: Path) -> Adapter:
     weights = next((folder / name for name in ADAPTER_WEIGHTS if (folder / name).exists()), None)
     if weights is None:
         raise FileNotFoundError(f"{folder} must hold {' or '.join(ADAPTER_WEIGHTS)}")
-    tensors = read_header(weights) if weights.suffix == ".safetensors" else read_torch_file(weights)
+    if weights.suffix == ".safetensors":
+        tensors = read_header(weights)
+    else:
+        from .torch_file import read_torch_file
+
+        tensors = read_torch_file(weights)
     parts: dict[str, dict[str, Tensor]] = {}
     whole: dict[str, Tensor] = {}
     full_names: dict[str, str] = {}

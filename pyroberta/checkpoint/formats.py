@@ -13,7 +13,6 @@ from ..opening import what_it_is
 from ..opening.files import INDEX_FILE, SINGLE_FILE, TORCH_FILE, TORCH_INDEX_FILE
 from ..small_json import read_json_object
 from .reader import Tensor, read_header
-from .torch_file import read_torch_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,10 +93,16 @@ def read_index(file: Path, read_shard: Callable[[Path], dict[str, Tensor]]) -> d
     return tensors
 
 
+def _read_torch_file(file: Path) -> dict[str, Tensor]:
+    from .torch_file import read_torch_file  # five modules that most folders do not need
+
+    return read_torch_file(file)
+
+
 # The file that stands for a format, and what reads its tensors.
 FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
     SINGLE_FILE: read_header,
     INDEX_FILE: functools.partial(read_index, read_shard=read_header),
-    TORCH_FILE: read_torch_file,
-    TORCH_INDEX_FILE: functools.partial(read_index, read_shard=read_torch_file),
+    TORCH_FILE: _read_torch_file,
+    TORCH_INDEX_FILE: functools.partial(read_index, read_shard=_read_torch_file),
 }

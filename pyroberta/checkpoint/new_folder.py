@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -27,6 +25,9 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Args:
         folder: as ``check_new_folder`` gave it.
     """
+    import shutil
+    import tempfile
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
     try:
@@ -42,6 +43,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 def copy_files(files: Mapping[Path, Path], folder: Path) -> None:
     """Copy each file to its place in a folder."""
+    import shutil
+
     for place, file in files.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / place)

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from ..arrays import Array, Shapes
 from ..compute_types import COMPUTE_TYPES
 from ..errors import CheckpointError, InputError
 from ..opening.files import PACKED_FILE
-from .adapter import Adapter
 from .formats import find_weights
 from .reader import Tensor, read_header
 from .source import FileSource
+
+if TYPE_CHECKING:
+    from .adapter import Adapter
 
 # Another number, another order of the words inside the packed tensors, or other metadata.
 LAYOUT = "1"

@@ -10,15 +10,17 @@ import os
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..arrays import Array, IntArray, Shapes
-from .adapter import Adapter
 from .formats import open_checkpoint
 from .names import check, rename
 from .reader import Tensor, widen
+
+if TYPE_CHECKING:
+    from .adapter import Adapter
 
 
 class Table:

@@ -17,8 +17,8 @@ from ..checkpoint import (
     find_prefix,
     is_packed,
     open_checkpoint,
-    read_adapter,
 )
+from ..checkpoint.adapter import read_adapter
 from ..config import RobertaConfig, read_config_json
 from ..config_keys import describe_keys
 from ..errors import CheckpointError, ConfigError, InputError

@@ -32,7 +32,8 @@ def add_parser(commands: Any) -> None:
 
 def _pack(args: argparse.Namespace) -> None:
     from ..architectures import from_pretrained
-    from ..checkpoint import check_new_folder, copy_files, is_packed, new_folder
+    from ..checkpoint import is_packed
+    from ..checkpoint.new_folder import check_new_folder, copy_files, new_folder
     from ..config import read_config_json
     from ..opening import files_beside, find_folder, transformer_folder
     from ..opening.files import ADAPTER_CONFIG, CONFIG_FILE

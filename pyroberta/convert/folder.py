@@ -12,14 +12,12 @@ from ..architectures import class_named
 from ..checkpoint import (
     Part,
     Tensor,
-    check_new_folder,
-    copy_files,
     is_packed,
-    new_folder,
     open_checkpoint,
     save_tensors,
 )
 from ..checkpoint.names import check
+from ..checkpoint.new_folder import check_new_folder, copy_files, new_folder
 from ..checkpoint.writer import write_config
 from ..config import RobertaConfig, read_config_json
 from ..errors import InputError

@@ -12,7 +12,6 @@ from ..checkpoint import (
     RandomSource,
     Source,
     blocks_shapes,
-    read_adapter,
     save_checkpoint,
     save_packed,
 )
@@ -111,9 +110,13 @@ class Weights:
         """
         found = find_model(path, revision=revision, adapter=adapter)
         path = found.folder
-        lora = None if found.adapter is None else read_adapter(found.adapter)
-        if lora is not None and lora.num_labels is not None:
-            config_overrides.setdefault("num_labels", lora.num_labels)
+        lora = None
+        if found.adapter is not None:
+            from ..checkpoint.adapter import read_adapter  # which most folders do not need
+
+            lora = read_adapter(found.adapter)
+            if lora.num_labels is not None:
+                config_overrides.setdefault("num_labels", lora.num_labels)
         config = RobertaConfig.from_pretrained(path, **config_overrides)
         source, kernels = open_folder(path, compute_type, backend, memory_map)
         source.ignore(check_patterns("ignore", ignore))

@@ -16,8 +16,6 @@ from .cache import (
     is_repository,
     repository_folder,
 )
-from .download import INSTALL, download, import_hub
-from .layout import is_complete
 
 
 def find_folder(
@@ -71,6 +69,9 @@ def find_folder(
 
 
 def _find_name(given: str, revision: str | None, name: str) -> Path:
+    from .download import INSTALL, download, import_hub
+    from .layout import is_complete
+
     snapshot = find_snapshot(repository_folder(given), revision)
     can_download = not is_offline() and import_hub() is not None
     if snapshot is not None and (not can_download or is_complete(snapshot)):
