@@ -141,7 +141,7 @@ def attention(
     return attention_weights(q, k, visible, scale, head_weight) @ v
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Block:
     """The weights of one block; see ``csrc/blocks/block.h``.
 

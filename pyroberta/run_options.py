@@ -9,8 +9,11 @@ import numpy as np
 
 from .arrays import Array, IntArray
 
+# Classes that hold arrays are not compared: arrays are not equal or unequal as a whole. Python
+# makes each method of a dataclass when it is imported, which is a good part of a start.
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Dropout:
     """Sets entries to 0 at random and scales the others (Srivastava et al. 2014).
 
@@ -34,7 +37,7 @@ class Dropout:
         return np.where(kept, x / (1 - rate), 0).astype(x.dtype, copy=False)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class KeyValueCache:
     """The keys and values of the tokens before, for some blocks and rows.
 
@@ -57,7 +60,7 @@ class KeyValueCache:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class CrossAttention:
     """What a decoder's rows attend to in an encoder's output.
 
@@ -83,7 +86,7 @@ class CrossAttention:
         )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RunOptions:
     """How blocks are run; ``RunOptions`` of ``csrc/blocks/run_blocks.h``, and dropout.
 

@@ -15,7 +15,7 @@ from ..small_json import read_json_object
 from .reader import Tensor, read_header
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Checkpoint(Mapping[str, Tensor]):
     """The tensors of a folder, by name."""
 

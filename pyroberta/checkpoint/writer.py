@@ -95,7 +95,7 @@ def save_packed(
     write_config(path, config)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Part:
     """A tensor of a file that is to be written, not read yet.
 

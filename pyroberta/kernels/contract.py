@@ -17,7 +17,7 @@ from ..run_options import RunOptions
 RunResult = tuple[Array, Array | None, Array | None]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class HeadLinear:
     """A layer of the language-model head: ``x [rows, k]`` to ``x weight^T + bias``.
 

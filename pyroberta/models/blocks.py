@@ -19,7 +19,7 @@ from ..run_options import RunOptions
 _GROUP_TOKENS = 4096
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class BlocksResult:
     """What a pass through the blocks gives, on the ragged run of tokens.
 

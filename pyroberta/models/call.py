@@ -22,7 +22,7 @@ from .ragged import Ragged
 Decides = Literal["nothing", "words", "next words", "label", "token labels", "span", "choice"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Parts:
     """A model's weights, laid out for one kind of kernels.
 
@@ -39,7 +39,7 @@ class Parts:
     head: Any
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Call:
     """The checked arguments of a call.
 
@@ -59,7 +59,7 @@ class Call:
     dropout: Dropout | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Encoded:
     """An encoded batch, and what a head needs to go on from it.
 

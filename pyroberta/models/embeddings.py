@@ -31,7 +31,7 @@ def embeddings_shapes(config: RobertaConfig) -> Shapes:
     }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Embeddings:
     """The tables and their layer norm.
 

@@ -26,7 +26,7 @@ def drop(x: Array, dropout: Dropout | None) -> Array:
     return x if dropout is None else dropout(x, dropout.classifier_rate)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Linear:
     """``x weight^T + bias``."""
 

@@ -11,7 +11,7 @@ from ..arrays import Array, IntArray
 from ..errors import InputError
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Ragged:
     """The attended tokens of a batch, row after row.
 
