@@ -7,7 +7,6 @@ its metadata say what they are packed for. Several processes that open one file 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -144,6 +143,8 @@ class PackedSource(FileSource):
 
     def verify(self) -> None:
         """Raise CheckpointError unless the file is as it was written."""
+        import hashlib
+
         with self.file.open("rb") as file:
             header = file.read(8 + _header_length(file))
             digest = hashlib.sha256(header.replace(self.sha256.encode(), NO_CHECKSUM.encode()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 import math
 import os
@@ -65,6 +64,8 @@ def save_packed(
     Raises:
         InputError: the folder holds a checkpoint, which could then be another model.
     """
+    import hashlib  # some milliseconds, which no model that is loaded needs
+
     other = find_weights(path)
     if other is not None:
         raise InputError(f"path must be a folder without {other}, not {os.fspath(path)!r}")
