@@ -20,10 +20,10 @@ PREFIXES = ("", "roberta.", "xlm_roberta.", "xlm-roberta.", "camembert.", "data2
 _WORDS = "embeddings.word_embeddings.weight"
 
 # Buffers that older versions of transformers saved: they hold 0, 1, 2, ... and zeros.
-_BUFFERS = {"embeddings.position_ids", "embeddings.token_type_ids"}
+BUFFERS = {"embeddings.position_ids", "embeddings.token_type_ids"}
 
 # Where the encoder's own tensors stand; what a model was trained with beside it stands elsewhere.
-_ENCODER = ("embeddings.", "encoder.", "pooler.")
+ENCODER = ("embeddings.", "encoder.", "pooler.")
 
 _CROSS = re.compile(r"encoder\.layer\.\d+\.crossattention\..*")
 
@@ -46,19 +46,21 @@ def find_prefix(names: Iterable[str], prefixes: Collection[str] = PREFIXES) -> s
     return found[0]
 
 
-def rename(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def rename(
+    checkpoint: Mapping[str, Tensor], prefixes: Collection[str] = PREFIXES
+) -> dict[str, Tensor]:
     """The tensors of a file under this package's names, buffers left out.
 
     Raises:
         CheckpointError: no known prefix, or two tensors of one name.
     """
-    prefix = find_prefix(checkpoint)
+    prefix = find_prefix(checkpoint, prefixes)
     renamed: dict[str, Tensor] = {}
     for name, tensor in checkpoint.items():
         ours = name[len(prefix) :] if name.startswith(prefix) else name
         ours = re.sub(r"(LayerNorm|layer_norm)\.gamma$", r"\1.weight", ours)
         ours = re.sub(r"(LayerNorm|layer_norm)\.beta$", r"\1.bias", ours)
-        if ours in _BUFFERS:
+        if ours in BUFFERS:
             continue
         if ours in renamed:
             raise CheckpointError(
@@ -110,7 +112,7 @@ def check(
         if name not in shapes
         and name not in aside
         and not (cross_attention and _CROSS.fullmatch(name))
-        and (name.startswith(_ENCODER) or not any_head)
+        and (name.startswith(ENCODER) or not any_head)
     ]
     problems = [
         f"{what}: {'; '.join(found)}"
@@ -127,6 +129,6 @@ def check(
 
 def _ignore_hint(extra: list[str]) -> str:
     """How to leave the tensors of another head aside, by the first part of their names."""
-    heads = [name for name in extra if not name.startswith(_ENCODER)]
+    heads = [name for name in extra if not name.startswith(ENCODER)]
     patterns = sorted({name.split(" ")[0].split(".")[0] + ".*" for name in heads})
     return f" | a head that is not needed is left aside by ignore={patterns}" if patterns else ""

@@ -17,7 +17,6 @@ A token with the pad's id that stands inside a text is counted by BERT and not b
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +24,8 @@ import numpy as np
 
 from ..activations import canonical_activation
 from ..arrays import Array
-from ..checkpoint import Part, Tensor, find_prefix
+from ..checkpoint import Part, Tensor
+from ..checkpoint.names import rename
 from ..checks import excerpt
 from ..errors import CheckpointError, ConfigError
 
@@ -42,10 +42,8 @@ CLASSES = {
 }
 _LANGUAGE_MODELS = ("RobertaForMaskedLM", "RobertaForCausalLM")
 
-_PREFIX = "bert."
 _WORDS = "embeddings.word_embeddings.weight"
 _POSITIONS = "embeddings.position_embeddings.weight"
-_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 
 # BERT's defaults, which are not those of a RoBERTa configuration that leaves a key out.
 _DEFAULTS: dict[str, Any] = {
@@ -112,10 +110,10 @@ def convert_config(config: Mapping[str, Any], cls: str, pad: int) -> dict[str, A
             f"{excerpt(config['hidden_act'])}: BERT's head has it too, and RoBERTa's is GELU always"
         )
     positions = config["max_position_embeddings"]
-    swapped = {
-        key: {0: pad, pad: 0}.get(config[key], config[key])
+    swapped: dict[str, Any] = {
+        key: _moved(config[key], pad)
         for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id")
-        if isinstance(config.get(key), int)
+        if key in config
     }
     return {
         **config,
@@ -125,6 +123,13 @@ def convert_config(config: Mapping[str, Any], cls: str, pad: int) -> dict[str, A
         "max_position_embeddings": positions + 1 if isinstance(positions, int) else positions,
         "pad_token_id": 0,
     }
+
+
+def _moved(token_id: Any, pad: int) -> Any:
+    """A word's id, or each of several, after the swap."""
+    if isinstance(token_id, list):
+        return [_moved(one, pad) for one in token_id]
+    return {0: pad, pad: 0}.get(token_id, token_id) if isinstance(token_id, int) else token_id
 
 
 _OPTIONAL = ("bos_token_id", "eos_token_id", "classifier_dropout", "problem_type")
@@ -144,7 +149,7 @@ def convert_tensors(
     Raises:
         CheckpointError: no word table, one that is not of a BERT, or without that id.
     """
-    tensors = _strip(checkpoint)
+    tensors = rename(checkpoint, ("", "bert."))
     words = tensors[_WORDS]
     if len(words.shape) != 2 or pad >= words.shape[0]:
         raise CheckpointError(
@@ -173,23 +178,6 @@ def convert_tensors(
     if tied:
         parts.pop("lm_head.decoder.bias", None)
     return parts, left
-
-
-def _strip(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors without BERT's prefix, its buffers and the oldest names of layer norms."""
-    prefix = find_prefix(checkpoint, ("", _PREFIX))
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in checkpoint.items():
-        plain = name[len(prefix) :] if name.startswith(prefix) else name
-        plain = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", plain)
-        plain = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", plain)
-        if plain in tensors:
-            raise CheckpointError(
-                f"checkpoint must hold {plain} once, not as {tensors[plain].name} and as {name}"
-            )
-        if plain not in _BUFFERS:
-            tensors[plain] = tensor
-    return tensors
 
 
 def _our_name(name: str, cls: str, tied: bool) -> str | None:

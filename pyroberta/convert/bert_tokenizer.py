@@ -10,16 +10,11 @@ from typing import Any
 
 from ..small_json import read_json_object
 from ..text.tokenizer_files import TokenizerFiles, read_tokenizer_files
-from ..text.tokenizer_settings import ADDED, SETTINGS, SPECIAL
+from ..text.tokenizer_settings import ADDED, BERT_NORMALIZER, SETTINGS, SPECIAL
 
 _TOKENIZER = "tokenizer.json"
 # What a tokenizer may be built from: said anew by tokenizer.json, whose ids may be others.
 _VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "sentencepiece.bpe.model")
-_NORMALIZER = {
-    "do_lower_case": "lowercase",
-    "strip_accents": "strip_accents",
-    "tokenize_chinese_chars": "handle_chinese_chars",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +70,7 @@ def _settings(settings: Mapping[str, Any], files: TokenizerFiles, pad: int) -> d
     said = dict(settings)
     normalizer = files.backend.normalizer
     if type(normalizer).__name__ == "BertNormalizer":
-        said |= {key: getattr(normalizer, name) for key, name in _NORMALIZER.items()}
+        said |= {key: getattr(normalizer, name) for key, name in BERT_NORMALIZER.items()}
     roles = tuple(files.special)
     if type(files.backend.model).__name__ == "WordPiece":
         said.setdefault("tokenizer_class", "BertTokenizer")

@@ -16,7 +16,7 @@ from ..checkpoint import (
     open_checkpoint,
     save_tensors,
 )
-from ..checkpoint.names import check
+from ..checkpoint.names import BUFFERS, ENCODER, check
 from ..checkpoint.new_folder import check_new_folder, copy_files, new_folder
 from ..checkpoint.writer import write_config
 from ..config import RobertaConfig, read_config_json
@@ -26,11 +26,8 @@ from ..opening.files import ADAPTER_CONFIG, CONFIG_FILE, SINGLE_FILE, WEIGHTS
 from .bert import class_of, convert_config, convert_tensors
 from .bert_tokenizer import BertTokenizer
 
-# Where the encoder's own tensors stand; those of a head have no prefix.
-_ENCODER = ("embeddings.", "encoder.", "pooler.")
 # A tied decoder's weight, by its names in a file.
 _TIED = ("lm_head.decoder.weight", "lm_head.weight")
-_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +124,7 @@ def _as_they_are(
     parts, left = {}, []
     for name, tensor in tensors.items():
         is_table = (tensor.file, tensor.offset, tensor.shape) in places
-        if name.endswith(_BUFFERS) or (tied and is_table and name.endswith(_TIED)):
+        if name.endswith(tuple(BUFFERS)) or (tied and is_table and name.endswith(_TIED)):
             left.append(name)
         else:
             parts[name] = Part(tensor.dtype, tensor.shape, tensor.read_stored)
@@ -147,7 +144,7 @@ def _checked(parts: Mapping[str, Part], config: Mapping[str, Any]) -> dict[str, 
     )
     prefix = "" if architecture == "RobertaModel" else "roberta."
     return {
-        prefix + name if name.startswith(_ENCODER) else name: part for name, part in parts.items()
+        prefix + name if name.startswith(ENCODER) else name: part for name, part in parts.items()
     }
 
 

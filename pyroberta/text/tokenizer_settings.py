@@ -35,7 +35,7 @@ _WORDPIECE = tuple(
 # Those that leave what tokenizer.json says of a text's normalisation as it is.
 _BY_ITS_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
 # What a setting is called in the normalizer of WordPiece.
-_BERT_NORMALIZER = {
+BERT_NORMALIZER = {
     "do_lower_case": "lowercase",
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
@@ -126,7 +126,7 @@ class Settings:
         """What the normalizer of WordPiece is to have, whatever it had: its attributes."""
         if self.tokenizer_class in _BY_ITS_FILE:
             return {}
-        said = {attribute: self.flag(key) for key, attribute in _BERT_NORMALIZER.items()}
+        said = {attribute: self.flag(key) for key, attribute in BERT_NORMALIZER.items()}
         if not self.is_wordpiece():
             return {attribute: value for attribute, value in said.items() if value is not None}
         # Its classes do not ask the file: what the settings leave unsaid is as their defaults are.

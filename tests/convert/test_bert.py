@@ -131,6 +131,15 @@ def test_a_pad_that_is_not_the_first_word_becomes_it(named, pad, tmp_path):
             np.testing.assert_allclose(one, other, atol=1e-12, rtol=0)
 
 
+def test_ids_with_a_role_move_with_the_words(tmp_path):
+    old = write_bert(tmp_path / "old", bos_token_id=0, eos_token_id=[1, 5])
+    (old / "vocab.txt").unlink()
+    unigram(1).save(str(old / "tokenizer.json"))
+    convert_folder(old, tmp_path / "new")
+    config = pyroberta.RobertaConfig.from_pretrained(tmp_path / "new")
+    assert (config.bos_token_id, config.eos_token_id) == (1, (0, 5))
+
+
 def test_rows_move_behind_the_pad_and_bits_stay(tmp_path):
     old = write_bert(tmp_path / "old")
     half = {n: t.astype(np.float16) for n, t in load_file(old / "model.safetensors").items()}

@@ -49,7 +49,7 @@ _ROLES = {
     "unk_token": "<unk>",
 }
 _MASK = {"content": "<mask>", "lstrip": True, "normalized": False, "rstrip": False}
-_MODULES = [
+MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
     {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
     {
@@ -137,7 +137,7 @@ PUBLIC: dict[str, dict[str, Any]] = {
             "tokenizer_class": "XLMRobertaTokenizer",
         },
         "files": {
-            "modules.json": _MODULES,
+            "modules.json": MODULES,
             "1_Pooling/config.json": {
                 "word_embedding_dimension": 1024,
                 "pooling_mode_cls_token": True,
@@ -161,7 +161,7 @@ PUBLIC: dict[str, dict[str, Any]] = {
         "tokenizer": "sentencepiece",
         "settings": {"model_max_length": 512, "tokenizer_class": "XLMRobertaTokenizer"},
         "files": {
-            "modules.json": _MODULES,
+            "modules.json": MODULES,
             "1_Pooling/config.json": _MEAN,
             "sentence_bert_config.json": {"max_seq_length": 512, "do_lower_case": False},
         },
@@ -182,7 +182,7 @@ PUBLIC: dict[str, dict[str, Any]] = {
             "trim_offsets": True,
         },
         "files": {
-            "modules.json": _MODULES,
+            "modules.json": MODULES,
             "1_Pooling/config.json": _MEAN,
             "sentence_bert_config.json": {"max_seq_length": 512, "do_lower_case": False},
         },

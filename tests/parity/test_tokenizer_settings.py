@@ -64,6 +64,7 @@ def test_ids_are_those_of_transformers(name, settings, tmp_path):
     if name == "PreTrainedTokenizerFast" and settings == "a space before":
         pytest.skip("transformers 4 reads the key for this class, transformers 5 does not: we do")
     if settings == "extra_special_tokens" and transformers.__version__ < "5":
+        # list.keys() is its AttributeError: there are no ids to compare with.
         pytest.skip("transformers 4 takes an object there, and fails at a list")
     for file in ("tokenizer.json", "config.json"):
         shutil.copy(SHIPPED / file, tmp_path)
