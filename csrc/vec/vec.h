@@ -122,9 +122,9 @@ OPERATION(Vec, flip_signs, (Vec a, unsigned minus));
 // and NaN stay. Sets differ: in the sign of a result that is zero, and beyond 2^22, where it is
 // any number.
 OPERATION(Vec, round, (Vec a));
-// a * 2^n for whole n in [-252, 254], any number for other n; NaN where a is NaN, whatever n. Sets
-// differ: where the result is subnormal, it may be rounded twice, since 2^n alone may be out of
-// range and is then taken in two factors.
+// a * 2^n for whole n in [-252, 254], any number for other n; NaN where a is NaN and n is no
+// infinity. Sets differ: for an infinite n; and where the result is subnormal, it may be rounded
+// twice, since 2^n alone may be out of range and is then taken in two factors.
 OPERATION(Vec, scale_by_power, (Vec a, Vec n));
 
 // --- Across the lanes ---
