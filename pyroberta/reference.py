@@ -133,12 +133,32 @@ def attention(
     """``attention_weights(...) @ v``: ``[..., queries, head_size]``.
 
     ``bfloat16`` rounds the values and their weights, ``int8`` the queries and keys too; see
-    ``compute_types.rounded_attention``.
+    ``compute_types.rounded_attention``. A number that is not finite reaches no query that does not
+    see its key.
     """
-    if compute_type_of(compute_type).values_in_attention:
-        seen = np.arange(k.shape[-2]) < visible + np.arange(q.shape[-2])[:, None]
-        return rounded_attention(compute_type, q, k, v, seen, scale) * head_weight
-    return attention_weights(q, k, visible, scale, head_weight) @ v
+    if not compute_type_of(compute_type).values_in_attention:
+        return _sum_values(attention_weights(q, k, visible, scale, head_weight), v, visible)
+    queries, keys = q.shape[-2], k.shape[-2]
+    if visible < keys and queries > 1 and not np.isfinite(v).all():
+        rows = []
+        for i in range(queries):
+            own = slice(min(keys, visible + i))
+            one = q[..., i : i + 1, :], k[..., own, :], v[..., own, :]
+            rows.append(attention(*one, keys, scale, head_weight, compute_type))
+        return np.concatenate(rows, axis=-2)
+    seen = np.arange(keys) < visible + np.arange(queries)[:, None]
+    return rounded_attention(compute_type, q, k, v, seen, scale) * head_weight
+
+
+def _sum_values(weights: Array, v: Array, visible: int) -> Array:
+    """``weights @ v``, where a key that is not seen adds nothing, though its value be NaN."""
+    sums: Array = weights @ v
+    queries, keys = weights.shape[-2:]
+    if visible < keys and not np.isfinite(v).all():
+        for i in range(queries):
+            own = slice(min(keys, visible + i))
+            sums[..., i : i + 1, :] = weights[..., i : i + 1, own] @ v[..., own, :]
+    return sums
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -291,5 +311,5 @@ def _attend(
     if dropout is None and compute_type_of(block.compute_type).values_in_attention:
         y = attention(q, k, v, visible, scale, head_weights, block.compute_type)
     else:
-        y = w @ v
+        y = _sum_values(w, v, visible)
     return w, y.transpose(1, 0, 2).reshape(shape)

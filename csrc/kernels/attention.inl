@@ -3,7 +3,7 @@
 // Blocks are counted from the row's first key, and a key that a query may not see enters with a
 // weight of exactly 0. So a query's result has the same bits whether later keys are there and
 // masked, or not there yet: a cache filled step by step gives what one pass gives. (0 times a value
-// that is not finite is NaN: such a value reaches queries that do not see it.)
+// that is not finite is NaN: queries that it reached are done again with the keys that they see.)
 #pragma once
 
 #include <cstddef>
@@ -226,12 +226,15 @@ void attend(const AttentionArgs& args) {
       add_values<Values>(args, s, i, rows, from, corrections);
     }
   }
+  std::size_t spoilt = args.queries;  // the first query that may be so by a key it does not see
   for (std::size_t i = 0; i < args.queries; ++i) {
     const float total = sum(load(s.totals + i * kLanes));
     const Vec by = set(total > 0.0f ? args.head_weight / total : 0.0f);
+    Vec differences = zero();
     for (std::size_t c = 0; c < args.head_size; c += kLanes) {
       const std::size_t lanes = args.head_size - c < kLanes ? args.head_size - c : kLanes;
       const Vec y = mul(load(s.sums + i * s.padded + c), by);
+      differences = add(differences, sub(y, y));  // NaN, unless all are finite
       float* out = args.y + i * args.y_stride + c;
       if (lanes == kLanes) {
         store(out, y);
@@ -239,6 +242,18 @@ void attend(const AttentionArgs& args) {
         store_first(out, y, lanes);
       }
     }
+    const bool hides = args.visible < args.keys && args.visible + i < args.keys;
+    if (hides && !(sum(differences) == 0.0f) && spoilt == args.queries) spoilt = i;
+  }
+  for (std::size_t i = spoilt; i < args.queries && args.visible + i < args.keys; ++i) {
+    AttentionArgs one = args;
+    one.q += i * args.q_stride;
+    one.y += i * args.y_stride;
+    one.queries = 1;
+    one.keys = one.visible = args.visible + i;
+    one.fetched = true;
+    one.fetch_next = false;
+    attend<Scores, Values>(one);
   }
 }
 

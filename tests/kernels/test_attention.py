@@ -121,3 +121,27 @@ def test_more_queries_than_a_call_takes_are_refused(kernels, rng):
     q, k, v = inputs(rng, _core.attention_queries + 1, 3, 8)
     with pytest.raises(ValueError, match="q must have at most 144 rows, not 145"):
         kernels.attention(q, k, v, ALL, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("compute_type", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize(("queries", "keys", "head_size"), [(7, 7, 16), (40, 300, 24), (9, 140, 7)])
+def test_what_is_not_finite_reaches_no_query_that_does_not_see_it(
+    kernels, rng, queries, keys, head_size, compute_type, value
+):
+    """Bit for bit what it is without; the queries that see it are not finite."""
+    q, k, v = inputs(rng, queries, keys, head_size)
+    visible = keys - queries + 1
+    index = COMPUTE_TYPES.index(compute_type)
+    wanted = kernels.attention(q, k, v, visible, 0.3, 1.0, index)
+    for at in (keys - 1, keys - queries // 2, keys - queries + 1):
+        bad_k, bad_v = k.copy(), v.copy()
+        bad_k[at], bad_v[at] = value, value
+        first = at - visible + 1  # the first query that sees it
+        got = kernels.attention(q, bad_k, bad_v, visible, 0.3, 1.0, index)
+        assert np.array_equal(got[:first], wanted[:first])
+        assert not np.isfinite(got[first:]).any()
+        exact = [a.astype(np.float64) for a in (q, bad_k, bad_v)]
+        with np.errstate(invalid="ignore"):
+            reached = reference.attention(*exact, visible, 0.3, 1.0, compute_type)
+        assert np.isfinite(reached[:first]).all()
