@@ -131,6 +131,11 @@ class RobertaConfig:
             if rate is not None or name != "classifier_dropout_rate":
                 _check_float(name, rate, "in [0, 1)", lambda rate: 0 <= rate < 1)
         _check_float("layer_norm_epsilon", self.layer_norm_epsilon, "above 0", lambda eps: eps > 0)
+        # Float32 has fewer digits below it, and 0 at last: a row without variance would be NaN.
+        wanted = "of at least 2**-126, the least normal number of float32"
+        _check_float(
+            "layer_norm_epsilon", self.layer_norm_epsilon, wanted, lambda eps: eps >= 2.0**-126
+        )
         _check_float("initializer_range", self.initializer_range, "0 or more", lambda r: r >= 0)
         for name in (
             "output_hidden_states",

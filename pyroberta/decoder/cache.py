@@ -40,6 +40,18 @@ class _Storage:
     # other thread can come into.
     turns: set[int] = dataclasses.field(default_factory=lambda: {0})
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Storage:
+        """Keys and values of their own, for the same model; the encoder's are never written."""
+        return dataclasses.replace(
+            self,
+            keys=[array.copy() for array in self.keys],
+            values=[array.copy() for array in self.values],
+            turns={self.version},
+        )
+
+    def __reduce__(self) -> str:
+        raise InputError("cache must be used in the process that made it, not pickled")
+
 
 @dataclasses.dataclass(frozen=True)
 class CrossInputs:
@@ -278,9 +290,11 @@ def new_cache(
     return Cache(storage, zeros.copy(), zeros, 0)
 
 
-def encoder_checksum(hidden: Array, places: IntArray) -> int:
+def encoder_checksum(hidden: Array, places: IntArray, dtype: np.dtype[Any]) -> int:
     """A number that tells one encoder's output from another: its attended tokens, and where."""
-    at = zlib.crc32(np.ascontiguousarray(hidden).view(np.uint8).data)
+    # In the dtype that is computed in, so that equal numbers are equal; -0 + 0 is 0.
+    numbers = np.ascontiguousarray(hidden, dtype) + dtype.type(0)
+    at = zlib.crc32(numbers.view(np.uint8).data)
     return zlib.crc32(places.data, at)
 
 

@@ -293,7 +293,7 @@ class RobertaForCausalLM(LanguageModel[CausalLMOutput]):
         tokens = as_array("encoder_hidden_state", hidden).shape[1]
         if writer is not None:
             writer.check_encoder_tokens(tokens)
-        checksum = encoder_checksum(x, places)
+        checksum = encoder_checksum(x, places, np.dtype(self._parts.kernels.dtype))
         if cached is not None:
             if cached.checksum != checksum:
                 raise InputError(

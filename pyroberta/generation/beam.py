@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from ..arrays import Array, IntArray
+from ..errors import InputError
 from ..logits import highest, log_softmax
 from .decoder import Decoder
 from .options import GenerationOptions
-from .processors import Processors, check_possible
+from .processors import Processors, check_numbers, check_possible
 
 # The score of a beam that is none. Real log-probabilities are far above it.
 _NONE = -1e9
+# Sums of log-probabilities divided or multiplied by it stay numbers.
+_MOST_POWER = 1e280
 
 
 class _Finished:
@@ -52,6 +57,9 @@ def beam_search(decoder: Decoder, logits: Array, options: GenerationOptions) -> 
         decoder: has read the prompt.
         logits: after it, ``[batch, vocab]``.
         options: settled.
+
+    Raises:
+        InputError: a length_penalty whose power of the length is no float64.
     """
     assert options.num_beams is not None
     assert options.length_penalty is not None
@@ -61,6 +69,9 @@ def beam_search(decoder: Decoder, logits: Array, options: GenerationOptions) -> 
     # Enough that as many unfinished texts are left when every beam's best tokens are ends.
     width = min(max(2, 1 + len(eos)) * beams, beams * vocab)
     process = Processors(options)
+    _check_length_penalty(
+        options.length_penalty, int((decoder.rows.most - decoder.rows.prompts).max(initial=1))
+    )
     batch = len(decoder.rows)
     finished = [_Finished(beams) for _ in range(batch)]
 
@@ -73,6 +84,7 @@ def beam_search(decoder: Decoder, logits: Array, options: GenerationOptions) -> 
         rows = decoder.rows
         new += 1
         n = len(rows) // beams
+        check_numbers(rows, logits)
         logits = process(rows, log_softmax(logits))
         totals = (logits + scores.reshape(-1, 1)).reshape(n, beams * vocab)
         check_possible(rows.select(np.arange(0, len(rows), beams)), totals)
@@ -111,6 +123,17 @@ def beam_search(decoder: Decoder, logits: Array, options: GenerationOptions) -> 
         decoder.rows.append(chosen)
         logits = decoder.step(chosen)
     return [row.best for row in finished]
+
+
+def _check_length_penalty(penalty: float, longest: int) -> None:
+    """Raise InputError where scores of texts of ``longest`` new tokens would not be numbers."""
+    with contextlib.suppress(OverflowError):
+        if longest ** abs(penalty) < _MOST_POWER:
+            return
+    raise InputError(
+        f"length_penalty must be a number whose power of the length ({longest}) is below "
+        f"{_MOST_POWER}, not {penalty}"
+    )
 
 
 def _may_improve(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, IntArray
-from ..checks import check_count
+from ..checks import check_count, excerpt
 from ..config import RobertaConfig
 from ..errors import InputError
 
@@ -124,12 +125,9 @@ class GenerationOptions:
         for name, low in (("top_k", 1), ("num_beams", 2), ("no_repeat_ngram_length", 1)):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), low)
-        positive, fraction = (lambda x: x > 0), (lambda x: 0 <= x <= 1)
-        _check_number("temperature", self.temperature, "above 0", positive)
-        _check_number("repetition_penalty", self.repetition_penalty, "above 0", positive)
-        _check_number("top_p", self.top_p, "in (0, 1]", lambda x: 0 < x <= 1)
-        _check_number("alpha", self.alpha, "in [0, 1]", fraction)
-        _check_number("length_penalty", self.length_penalty, "that is finite", lambda x: True)
+        for name, (what, holds) in _NUMBERS.items():
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _number(name, getattr(self, name), what, holds))
         early = self.early_stopping
         if early is not None and not isinstance(early, bool) and early != "never":
             raise InputError(
@@ -217,9 +215,21 @@ class GenerationOptions:
         return dataclasses.replace(self, **new)
 
 
-def _check_number(name: str, value: Any, what: str, holds: Callable[[float], bool]) -> None:
-    if value is None:
-        return
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not holds(value):
-        raise InputError(f"{name} must be a number {what}, not {value!r}")
+# The options that are numbers, in which range each is.
+_NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "temperature": ("above 0", lambda x: x > 0),
+    "repetition_penalty": ("above 0", lambda x: x > 0),
+    "top_p": ("in (0, 1]", lambda x: 0 < x <= 1),
+    "alpha": ("in [0, 1]", lambda x: 0 <= x <= 1),
+    "length_penalty": ("that is finite", lambda x: True),
+}
+
+
+def _number(name: str, value: Any, what: str, holds: Callable[[float], bool]) -> float:
+    """A float: a whole number of thousands of digits to some power would be computed for hours."""
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):
+            number = float(value)
+            if math.isfinite(number) and holds(number):
+                return number
+    raise InputError(f"{name} must be a number {what}, not {excerpt(value)}")

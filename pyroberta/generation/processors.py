@@ -22,11 +22,21 @@ def penalise_repetition(ids: Sequence[IntArray], logits: Array, penalty: float) 
     """Logits of tokens in ``ids`` divided by ``penalty`` above 0, multiplied below.
 
     Keskar et al. 2019, arXiv:1909.05858. A token that occurs twice is penalised once.
+
+    Raises:
+        InputError: a penalty by which a logit is no number of its type any more.
     """
     new = logits.copy()
     for row, own in enumerate(ids):
         held = logits[row, own]
-        new[row, own] = np.where(held < 0, held * penalty, held / penalty)
+        with np.errstate(all="ignore"):
+            penalised = np.where(held < 0, held * penalty, held / penalty)
+        if not np.isfinite(penalised[np.isfinite(held)]).all():
+            raise InputError(
+                f"repetition_penalty must leave each logit a number of {logits.dtype}, which "
+                f"{penalty} does not"
+            )
+        new[row, own] = penalised
     return new
 
 
@@ -55,6 +65,15 @@ def force(logits: Array, token_id: int, rows: BoolArray) -> Array:
     new[rows] = -np.inf
     new[rows, token_id] = 0
     return new
+
+
+def warm(logits: Array, temperature: float) -> Array:
+    """``(x - max) / temperature``, in float64: the highest stays 0, however small it is."""
+    x = logits.astype(np.float64)
+    best = x.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        warmed: Array = (x - np.where(best > -np.inf, best, 0)) / temperature
+    return warmed
 
 
 def keep_top_k(logits: Array, k: int) -> Array:
@@ -94,7 +113,8 @@ class Processors:
         """Logits ``[rows, vocab]`` to the ones to choose by.
 
         Raises:
-            InputError: a function of the user's that returns something else than logits.
+            InputError: a function of the user's that returns something else than logits; a logit
+                that is NaN or infinite.
         """
         options = self._options
         ids = rows.ids()
@@ -117,10 +137,11 @@ class Processors:
             logits = forbid(logits, options.suppressed_token_ids)
         for number, process in enumerate(options.logits_processors):
             logits = _checked(process(ids, logits), logits.shape, number)
+        check_numbers(rows, logits)
         if options.strategy != "sampling":
             return logits
         if options.temperature not in (None, 1):
-            logits = logits / np.asarray(options.temperature, logits.dtype)
+            logits = warm(logits, options.temperature)
         if options.top_k is not None:
             logits = keep_top_k(logits, options.top_k)
         if options.top_p is not None and options.top_p < 1:
@@ -139,6 +160,19 @@ def check_possible(rows: Rows, logits: Array) -> None:
         )
 
 
+def check_numbers(rows: Rows, logits: Array) -> None:
+    """Raise InputError where a row's highest logit is infinite, or one is NaN."""
+    best = logits.max(axis=1)
+    sound = best < np.inf
+    if not sound.all():
+        bad = int(np.flatnonzero(~sound)[0])
+        raise InputError(
+            "logits must be finite, or -inf for a token that is not to be chosen, not "
+            f"{best[bad]} for row {rows.index[bad]} after {rows.lengths[bad]} tokens: a weight "
+            "of the model or one of logits_processors makes them so"
+        )
+
+
 def _checked(logits: Any, shape: tuple[int, ...], number: int) -> Array:
     array: Array = np.asarray(logits)
     if array.dtype.kind != "f" or array.shape != shape:
@@ -146,4 +180,5 @@ def _checked(logits: Any, shape: tuple[int, ...], number: int) -> Array:
             f"logits_processors[{number}] must return floats {list(shape)}, "
             f"not {array.dtype} {list(array.shape)}"
         )
-    return array
+    # At least float32, in this machine's order of bytes; not what NumPy has beyond float64.
+    return array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64, copy=False)

@@ -202,3 +202,12 @@ def test_a_seed_gives_the_same_weights_again_and_another_one_others():
     )
     assert (first == again).all()
     assert (first != other).any()
+
+
+@pytest.mark.parametrize("epsilon", [1e-39, 1e-45, 1e-300, 5e-324])
+def test_an_epsilon_below_float32_is_refused(epsilon):
+    with pytest.raises(
+        ConfigError, match=r"layer_norm_epsilon must be a number of at least 2\*\*-126"
+    ):
+        RobertaConfig(layer_norm_epsilon=epsilon)
+    RobertaConfig(layer_norm_epsilon=2.0**-126)

@@ -287,3 +287,24 @@ def test_a_call_in_training_leaves_the_caches_of_the_model_in_use():
     cache = model([[5]], cache=model.init_cache(1, 9)).cache
     model([[5]], training=True, rng=np.random.default_rng(0))
     assert model([[6]], cache=cache).cache.lengths.tolist() == [2]
+
+
+@pytest.mark.parametrize("given", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("again", [np.float16, np.float32, np.float64, list])
+def test_an_encoder_s_output_given_again_in_another_dtype_is_accepted_when_equal(given, again):
+    config = pyroberta.RobertaConfig(
+        vocab_size=100,
+        num_blocks=1,
+        hidden_size=8,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_positions=16,
+        use_cross_attention=True,
+    )
+    model = pyroberta.RobertaForCausalLM.from_config(config, seed=0)
+    state = np.random.default_rng(0).integers(-8, 8, (1, 3, 8)).astype(given)
+    cache = model([[0, 5]], cache=model.init_cache(1, 8), encoder_hidden_state=state).cache
+    same = state.tolist() if again is list else state.astype(again)
+    cache = model([[6]], cache=cache, encoder_hidden_state=same).cache
+    with pytest.raises(pyroberta.InputError, match="encoder_hidden_state"):
+        model([[7]], cache=cache, encoder_hidden_state=np.asarray(same) + 1)
