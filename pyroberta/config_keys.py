@@ -84,6 +84,7 @@ _ONLY = {"position_embedding_type": (None, "absolute")}
 WITHOUT_EFFECT = {
     "how the file came to be": (
         *("transformers_version", "_name_or_path", "name_or_path", "finetuning_task"),
+        "pyroberta_saved_as",
         *(
             "task_specific_params",
             "tokenizer_class",

@@ -33,12 +33,8 @@ def read_json(
     """
     if not os.path.lexists(file):
         raise FileNotFoundError(f"{file} must be a file")
-    check_is_file(file, error)
-    size = file.stat().st_size
-    if size > most_bytes:
-        raise error(f"{file} must be at most {most_bytes} bytes, not {size}")
     try:
-        return json.loads(file.read_bytes(), object_pairs_hook=no_duplicates)
+        return json.loads(read_small(file, error, most_bytes), object_pairs_hook=no_duplicates)
     except (ValueError, RecursionError) as problem:
         raise error(f"{file} must be JSON, not what it holds: {problem}") from None
 
@@ -55,16 +51,35 @@ def read_json_object(
     return value
 
 
+def read_small(
+    file: Path, error: type[ValueError] = CheckpointError, most_bytes: int = 2**28
+) -> bytes:
+    """The bytes of a regular file of at most ``most_bytes``; raises as ``read_json``."""
+    check_is_file(file, error)
+    with file.open("rb") as stream:
+        data = stream.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise error(f"{file} must be at most {most_bytes} bytes, not {file.stat().st_size}")
+    return data
+
+
 def check_is_file(file: Path, error: type[ValueError] = CheckpointError) -> None:
     """Raise ``error`` for what is no regular file (a pipe, a device) or a pointer of git-lfs."""
     if not file.is_file():
         raise error(f"{file} must be a regular file")
     with file.open("rb") as stream:
-        if stream.read(len(_LFS)) == _LFS:
-            raise error(
-                f"{file} must be the file itself, not a git-lfs pointer to it: "
-                "run `git lfs pull` in its repository, or download it again"
-            )
+        check_no_pointer(file, stream.read(len(_LFS)), error)
+
+
+def check_no_pointer(
+    file: Path, beginning: bytes, error: type[ValueError] = CheckpointError
+) -> None:
+    """Raise ``error`` where a file's first bytes are those of a pointer of git-lfs."""
+    if beginning.startswith(_LFS):
+        raise error(
+            f"{file} must be the file itself, not a git-lfs pointer to it: "
+            "run `git lfs pull` in its repository, or download it again"
+        )
 
 
 def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

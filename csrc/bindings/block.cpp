@@ -1,7 +1,4 @@
 // The weights of a block, from arrays and from files.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <memory>
 #include <string>
@@ -46,40 +43,16 @@ void set_linear(Block& block, const std::string& name, const FloatArray& weight,
       [&] { pack(block.kernels, linear.type, weight.data(), linear.n, linear.k, linear.packed); });
 }
 
-// Open files, closed again whatever happens.
-class Files {
- public:
-  explicit Files(std::size_t count) { files_.reserve(count); }
-  Files(const Files&) = delete;
-  Files& operator=(const Files&) = delete;
-  ~Files() {
-    for (const int file : files_) close(file);
-  }
-  int open(const std::string& path) {
-    files_.push_back(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (files_.back() < 0) {
-      files_.pop_back();
-      PyErr_SetFromErrnoWithFilename(PyExc_OSError, path.c_str());
-      throw py::error_already_set();
-    }
-    return files_.back();
-  }
-
- private:
-  std::vector<int> files_;
-};
-
-// The same with the weight [n, k] from files. places: for each part of it, one below the other, the
-// file, the byte where it begins, and its rows.
+// The same with the weight [n, k] from open files. places: for each part of it, one below the
+// other, the file's descriptor, the byte where it begins, and its rows.
 void read_linear(Block& block, const std::string& name,
-                 const std::vector<std::tuple<std::string, std::uint64_t, std::size_t>>& places,
+                 const std::vector<std::tuple<int, std::uint64_t, std::size_t>>& places,
                  const FloatArray& bias) {
   const Linear& linear = layer_with_bias(block, name, bias);
-  Files files(places.size());
   std::vector<FileRows> parts;
   std::size_t rows = 0;
-  for (const auto& [path, offset, count] : places) {
-    parts.push_back({files.open(path), offset, count});
+  for (const auto& [file, offset, count] : places) {
+    parts.push_back({file, offset, count});
     rows += count;
   }
   if (rows != linear.n) {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from typing import IO, Any
 
 from .report import AccuracyReport
 
@@ -22,13 +21,14 @@ def import_matplotlib() -> Any:
     return Figure
 
 
-def draw(report: AccuracyReport, path: str | os.PathLike[str]) -> None:
-    """Write a plot: its kind is that of the end of ``path``, ``.png`` or ``.svg``.
+def draw(report: AccuracyReport, out: IO[bytes], file_format: str) -> None:
+    """Write a plot.
 
     Args:
         report: whose hidden states are drawn: the largest error after the embeddings and each
             block as a line, the mean error as a dashed one.
-        path: the file.
+        out: the file.
+        file_format: ``"png"`` or ``"svg"``.
 
     Raises:
         ImportError: the ``matplotlib`` library is missing.
@@ -53,4 +53,4 @@ def draw(report: AccuracyReport, path: str | os.PathLike[str]) -> None:
     axes.set_title(f"{report.model_class}, {report.texts:,} texts, {report.kernels}", fontsize=10)
     axes.grid(axis="y", alpha=0.3)
     figure.legend(fontsize=8, loc="outside right upper")
-    figure.savefig(path, dpi=120)
+    figure.savefig(out, format=file_format, dpi=120)

@@ -8,11 +8,12 @@ from .formats import Checkpoint, open_checkpoint
 from .names import find_prefix
 from .packed import PackedSource, is_packed
 from .reader import Tensor
-from .source import FileSource, RandomSource, Source, Table
+from .source import ArraySource, FileSource, RandomSource, Source, Table
 from .writer import Part, save_checkpoint, save_packed, save_tensors
 
 __all__ = [
     "PACKED_FILE",
+    "ArraySource",
     "BlockTensors",
     "Checkpoint",
     "FileSource",

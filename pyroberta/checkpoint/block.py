@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 import numpy as np
@@ -75,16 +74,23 @@ class BlockTensors:
         """The whole block as the kernels use it, from a packed file."""
         return self._source.packed(self.name)
 
-    def in_files(self, names: tuple[str, ...]) -> list[tuple[str, int, int]] | None:
-        """Where the weights of some layers stand: file, offset and rows; if all are float32
+    def in_files(self, names: tuple[str, ...]) -> list[tuple[int, int, int]] | None:
+        """Where the weights of some layers stand: descriptor, offset and rows; if all are float32
         in order."""
         places = []
         for name in names:
             tensor = self._source.locate(f"{self._prefix}{name}.weight")
             if tensor is None or tensor.dtype != "F32" or not tensor.contiguous:
                 return None
-            places.append((os.fspath(tensor.file), tensor.offset, tensor.shape[0]))
+            places.append((tensor.file.fileno(), tensor.offset, tensor.shape[0]))
         return places
+
+    def check_unchanged(self, names: tuple[str, ...]) -> None:
+        """Raise CheckpointError where a file of these layers was written since it was opened."""
+        for name in names:
+            tensor = self._source.locate(f"{self._prefix}{name}.weight")
+            if tensor is not None:
+                tensor.file.check_unchanged()
 
 
 def block_layers(cross: bool) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:

@@ -12,7 +12,9 @@ from ..errors import CheckpointError
 from ..opening import what_it_is
 from ..opening.files import INDEX_FILE, SINGLE_FILE, TORCH_FILE, TORCH_INDEX_FILE
 from ..small_json import read_json_object
-from .reader import Tensor, read_header
+from .open_file import OpenFile
+from .pair import check_pair
+from .reader import Tensor, read_header, read_header_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -93,6 +95,13 @@ def read_index(file: Path, read_shard: Callable[[Path], dict[str, Tensor]]) -> d
     return tensors
 
 
+def _read_single(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file that has all of them, and its ``config.json`` beside it."""
+    tensors, metadata = read_header_of(OpenFile(file))
+    check_pair(file, metadata)
+    return tensors
+
+
 def _read_torch_file(file: Path) -> dict[str, Tensor]:
     from .torch_file import read_torch_file  # five modules that most folders do not need
 
@@ -101,7 +110,7 @@ def _read_torch_file(file: Path) -> dict[str, Tensor]:
 
 # The file that stands for a format, and what reads its tensors.
 FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
-    SINGLE_FILE: read_header,
+    SINGLE_FILE: _read_single,
     INDEX_FILE: functools.partial(read_index, read_shard=read_header),
     TORCH_FILE: _read_torch_file,
     TORCH_INDEX_FILE: functools.partial(read_index, read_shard=_read_torch_file),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import InputError
+from .whole_files import name_beside, sync_folder
 
 
 def check_new_folder(name: str, path: str | os.PathLike[str]) -> Path:
@@ -26,16 +27,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
         folder: as ``check_new_folder`` gave it.
     """
     import shutil
-    import tempfile
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
+    partial = name_beside(folder)
     try:
+        partial.mkdir()
         yield partial
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o777 & ~mask)  # a temporary folder is its owner's alone
         os.replace(partial, folder)
+        sync_folder(folder.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

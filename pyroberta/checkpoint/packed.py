@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from ..compute_types import COMPUTE_TYPES
 from ..errors import CheckpointError, InputError
 from ..opening.files import PACKED_FILE
 from .formats import find_weights
-from .reader import Tensor, read_header
+from .open_file import OpenFile
+from .pair import check_pair
+from .reader import Tensor, read_header_of
 from .source import FileSource
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class PackedSource(FileSource):
         memory_map: use the packed tensors and the tables where they are mapped, else read them.
 
     Attributes:
-        file: the packed file.
+        file: the packed file, open.
         compute_type: what it was packed for.
         family: the layout of the packed tensors; see ``NativeKernels.family``.
         sha256: of the file with zeros in place of this number.
@@ -55,24 +57,26 @@ class PackedSource(FileSource):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, memory_map: bool = True) -> None:
-        self.file = Path(path) / PACKED_FILE
+        file = Path(path) / PACKED_FILE
         other = find_weights(path)
         if other is not None:
             raise CheckpointError(
                 f"{path} must hold {PACKED_FILE} or {other}, not both: one of the two may be older"
             )
-        header = read_header(self.file)
-        metadata = _read_metadata(self.file)
+        self.file = OpenFile(file)
+        header, metadata = read_header_of(self.file)
+        _check_metadata(file, metadata)
+        check_pair(file, metadata)
         self.compute_type, self.family = metadata["compute_type"], metadata["family"]
         self.sha256 = metadata["sha256"]
-        shapes = _read_shapes(self.file, metadata["shapes"])
+        shapes = _read_shapes(file, metadata["shapes"])
         tensors = {n: t for n, t in header.items() if not n.startswith(PREFIX)}
         self._packed = {
             name.removeprefix(PREFIX): tensor
             for name, tensor in header.items()
             if name.startswith(PREFIX)
         }
-        _check_packed(self.file, self._packed, shapes, tensors)
+        _check_packed(file, self._packed, shapes, tensors)
         for name, shape in shapes.items():  # what stands in packed tensors can be listed, not read
             tensors[name] = Tensor(name, IN_PACKED, shape, self.file, 0, 0)
         super().__init__(tensors, memory_map=memory_map)
@@ -109,11 +113,9 @@ class PackedSource(FileSource):
         if tensor is None:
             return None
         if self._memory_map:
-            try:
-                mapped: Array = np.memmap(self.file, np.uint8, "r", tensor.offset, (tensor.size,))
-            except ValueError as error:
-                raise CheckpointError(f"{self.file} must hold all of {name}: {error}") from None
-            return mapped.view(np.ndarray)
+            mapped = self.file.map(tensor.offset, tensor.size, name)
+            if mapped is not None:
+                return mapped
         room = np.empty(tensor.size + LINE, np.uint8)
         own = room[-room.ctypes.data % LINE :][: tensor.size]
         tensor.read_into(own)
@@ -145,10 +147,12 @@ class PackedSource(FileSource):
         """Raise CheckpointError unless the file is as it was written."""
         import hashlib
 
-        with self.file.open("rb") as file:
-            header = file.read(8 + _header_length(file))
+        with self.file.stream() as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            stream.seek(0)
+            header = stream.read(8 + length)
             digest = hashlib.sha256(header.replace(self.sha256.encode(), NO_CHECKSUM.encode()))
-            while piece := file.read(1 << 22):
+            while piece := stream.read(1 << 22):
                 digest.update(piece)
         if digest.hexdigest() != self.sha256:
             raise CheckpointError(
@@ -162,17 +166,8 @@ def is_packed(path: str | os.PathLike[str]) -> bool:
     return (Path(path) / PACKED_FILE).exists()
 
 
-def _header_length(file: IO[bytes]) -> int:
-    length = int.from_bytes(file.read(8), "little")
-    file.seek(0)
-    return length
-
-
-def _read_metadata(file: Path) -> dict[str, str]:
-    """What a header that was found sound says of the whole file. Raises CheckpointError."""
-    with file.open("rb") as stream:
-        header = stream.read(8 + _header_length(stream))[8:]
-    metadata: dict[str, str] = json.loads(header).get("__metadata__") or {}
+def _check_metadata(file: Path, metadata: Mapping[str, str]) -> None:
+    """Raise CheckpointError unless a header's metadata are those of a packed file."""
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
             f"{file} must be a file that pyroberta pack wrote, with the format {FORMAT!r}, "
@@ -193,7 +188,6 @@ def _read_metadata(file: Path) -> dict[str, str]:
         )
     if len(metadata["sha256"]) != len(NO_CHECKSUM):
         raise CheckpointError(f"sha256 in {file} must be a checksum, not {metadata['sha256']!r}")
-    return metadata
 
 
 def _read_shapes(file: Path, text: str) -> dict[str, tuple[int, ...]]:

@@ -1,26 +1,22 @@
 """Reads safetensors files, single or sharded, as a table of named tensors.
 
-The safetensors library checks a file's header (sizes, overlaps, its own length against the file's)
-before anything here trusts an offset of it. What it leaves open is checked here: a name that
-stands twice, a shard outside the folder, a shard that lacks what the index says of it. The bytes
-are then read by ordinary reads, or mapped where a table is only ever gathered from; both need
-dtypes that NumPy lacks (bfloat16), which is why the library's own tensors are not used.
+``header.py`` checks a file's header before anything here trusts an offset of it. The bytes are then
+read by ordinary reads, or mapped where a table is only ever gathered from; both need dtypes that
+NumPy lacks (bfloat16), which is why the library's own tensors are not used.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 
 from ..arrays import Array
 from ..errors import CheckpointError
-from ..small_json import check_is_file, no_duplicates
+from .header import load_header
+from .open_file import OpenFile
 
 # The bits of each dtype as NumPy stores them.
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -34,7 +30,7 @@ class Tensor:
         name: as the file spells it.
         dtype: ``"F32"``, ``"F16"``, ``"BF16"`` or ``"F64"``; others can be listed, not read.
         shape: its sizes.
-        file: where it is.
+        file: where it is, open.
         offset: of its first byte in the file.
         size: in bytes.
     """
@@ -42,7 +38,7 @@ class Tensor:
     name: str
     dtype: str
     shape: tuple[int, ...]
-    file: Path
+    file: OpenFile
     offset: int
     size: int
 
@@ -71,10 +67,12 @@ class Tensor:
 
     def read_into(self, out: Array) -> None:
         """Fill ``out`` (uint8 ``[size]``) with the tensor's bytes; raises as ``read``."""
-        fill_from(self.file, self.offset, out, self.name)
+        self.file.fill(self.offset, out, self.name)
 
     def map(self) -> Array:
         """A read-only view of the mapped file, the bits as they are stored (see ``widen``).
+
+        Where the system maps no files, they are read.
 
         Aligned no better than the file: the storages of an older ``torch.save`` stand anywhere.
 
@@ -84,10 +82,10 @@ class Tensor:
         stored = self._stored()
         if self.size == 0:
             return self.read_stored()
-        try:
-            return np.memmap(self.file, stored, "r", self.offset, self.shape).view(np.ndarray)
-        except ValueError as error:
-            raise CheckpointError(f"{self.file} must hold all of {self.name}: {error}") from None
+        mapped = self.file.map(self.offset, self.size, self.name)
+        if mapped is None:  # a mount that maps no files
+            return self.read_stored()
+        return mapped.view(stored).reshape(self.shape)
 
     def _stored(self) -> str:
         if self.dtype not in _STORED:
@@ -98,50 +96,20 @@ class Tensor:
 
 
 def read_header(file: Path) -> dict[str, Tensor]:
-    """What the header of one file says, once the safetensors library has found it sound."""
-    check_is_file(file)
-    try:
-        with safetensors.safe_open(str(file), framework="numpy"):
-            pass
-    except Exception as error:  # SafetensorError derives from Exception alone
-        raise CheckpointError(
-            f"{file} must be a safetensors file, not one that is cut or malformed: {error}"
-        ) from None
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        text = stream.read(length)
-    try:
-        header = json.loads(text, object_pairs_hook=no_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file} must have a sound header: {error}") from None
+    """What the header of one file says, once it has been found sound. Raises CheckpointError."""
+    return read_header_of(OpenFile(file))[0]
+
+
+def read_header_of(file: OpenFile) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file, and its metadata; raises as ``load_header``."""
+    entries, metadata, start = load_header(file)
     tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
+    for name, entry in entries.items():
         begin, end = entry["data_offsets"]
-        shape = tuple(int(n) for n in entry["shape"])
-        tensors[name] = Tensor(name, entry["dtype"], shape, file, 8 + length + begin, end - begin)
-    return tensors
-
-
-def fill_from(file: Path, offset: int, out: Array, name: str) -> None:
-    """Fill ``out`` (uint8 ``[size]``) with a file's bytes from ``offset`` on.
-
-    Raises:
-        CheckpointError: the file ends before; ``name`` is whose bytes they are.
-    """
-    view = out.data
-    with file.open("rb", buffering=0) as stream:
-        stream.seek(offset)
-        done = 0
-        while done < len(view):
-            count = stream.readinto(view[done:])
-            if not count:
-                raise CheckpointError(
-                    f"{file} must hold {len(view)} bytes of {name} at {offset}, not {done}: "
-                    "it was cut"
-                )
-            done += count
+        tensors[name] = Tensor(
+            name, entry["dtype"], tuple(entry["shape"]), file, start + begin, end - begin
+        )
+    return tensors, metadata
 
 
 def widen(raw: Array, stored: str, dtype: np.dtype[Any] | type = np.float32) -> Array:

@@ -142,6 +142,32 @@ class FileSource:
         return None
 
 
+class ArraySource:
+    """Weights that are in memory, as those of a model that was unpickled.
+
+    Args:
+        arrays: float32, by name.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = dict(arrays)
+
+    def names(self) -> set[str]:
+        return set(self._arrays)
+
+    def read(self, name: str, dtype: np.dtype[Any] | type = np.float32) -> Array:
+        return self._arrays[name].astype(dtype)
+
+    def table(self, name: str) -> Table:
+        return Table(self._arrays[name])
+
+    def locate(self, name: str) -> Tensor | None:
+        return None
+
+    def packed(self, name: str) -> Array | None:
+        return None
+
+
 class RandomSource:
     """Weights drawn as a model is initialised before training.
 

@@ -20,9 +20,9 @@ import numpy as np
 from ..arrays import Array
 from ..checks import excerpt
 from ..errors import CheckpointError
-from ..small_json import check_is_file
 from . import torch_zip
-from .reader import Tensor, fill_from
+from .open_file import OpenFile
+from .reader import Tensor
 from .torch_names import WIDTHS, Storage, View, shown
 from .torch_pickle import load_pickle
 from .torch_stream import Stream
@@ -55,7 +55,7 @@ class StridedTensor(Tensor):
     def read_into(self, out: Array) -> None:
         element = np.dtype(f"V{self.size // math.prod(self.shape)}")
         window = np.empty(self.span, np.uint8)
-        fill_from(self.file, self.offset, window, self.name)
+        self.file.fill(self.offset, window, self.name)
         strides = tuple(stride * element.itemsize for stride in self.strides)
         values = np.ndarray(self.shape, element, window.data, strides=strides)
         np.copyto(out.view(element).reshape(self.shape), values)
@@ -71,8 +71,8 @@ def read_torch_file(file: Path) -> dict[str, Tensor]:
         CheckpointError: a file that is cut or malformed, one of another kind (TorchScript, a whole
             module, a training's state), or a pickle that wants anything but tensors.
     """
-    check_is_file(file)
-    with file.open("rb") as stream:
+    opened = OpenFile(file)
+    with opened.stream() as stream:
         beginning = stream.read(_TAR[0].stop)
         length = stream.seek(0, os.SEEK_END)
         if beginning.startswith(torch_zip.MAGIC):
@@ -83,7 +83,7 @@ def read_torch_file(file: Path) -> dict[str, Tensor]:
             value, storages = _read_pickles(file, stream, length)
     tensors = {}
     for name, view in _state_dict(file, value).items():
-        tensors[name] = _locate(name, view, file, storages[view.storage.key], length)
+        tensors[name] = _locate(name, view, opened, storages[view.storage.key], length)
     return tensors
 
 
@@ -192,9 +192,9 @@ def _state_dict(file: Path, value: Any) -> Mapping[str, View]:
     return value
 
 
-def _locate(name: str, view: View, file: Path, begin: int, length: int) -> Tensor:
+def _locate(name: str, view: View, opened: OpenFile, begin: int, length: int) -> Tensor:
     """A tensor that lies within its storage. Raises CheckpointError where it does not."""
-    storage, width = view.storage, WIDTHS[view.dtype]
+    file, storage, width = opened.path, view.storage, WIDTHS[view.dtype]
     shape, strides = view.shape, view.strides
     if len(shape) != len(strides):
         raise _refuse(
@@ -219,8 +219,9 @@ def _locate(name: str, view: View, file: Path, begin: int, length: int) -> Tenso
         )
     offset = begin + storage.begin * WIDTHS[storage.dtype] + first
     if not size or _in_order(shape, strides):
-        return Tensor(name, view.dtype, shape, file, offset, size)
-    return StridedTensor(name, view.dtype, shape, file, offset, size, strides, last + width - first)
+        return Tensor(name, view.dtype, shape, opened, offset, size)
+    span = last + width - first
+    return StridedTensor(name, view.dtype, shape, opened, offset, size, strides, span)
 
 
 def _in_order(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:

@@ -10,17 +10,18 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from ..arrays import Array
 from ..errors import InputError
 from ..opening.files import CONFIG_FILE, PACKED_FILE, SINGLE_FILE
 from .formats import find_weights
 from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PREFIX, owner_of
+from .pair import SAVED_AS, saved_as
 from .source import Source
+from .whole_files import new_files
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "U8": 1}
 # The data begin on a page, so that every packed tensor, of whole cache lines, is aligned to one.
@@ -32,14 +33,22 @@ def save_checkpoint(
 ) -> None:
     """Write ``config`` (Hugging Face's keys) and ``tensors`` (its names) to the folder ``path``.
 
-    The folder is made where it is missing.
+    Args:
+        path: the folder, made where it is missing; where anything fails it is as it was.
+        config: for ``config.json``.
+        tensors: float32 arrays.
     """
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    with _partial(folder / SINGLE_FILE) as partial:
-        save_file(arrays, str(partial), metadata={"format": "pt"})
-    write_config(folder, config)
+    parts = _wide_first(
+        {
+            name: Part("F32", array.shape, functools.partial(np.asarray, array, np.float32))
+            for name, array in tensors.items()
+        }
+    )
+    header = _header(parts, {"format": "pt", SAVED_AS: saved_as(config)})
+    with _folder_files(path, SINGLE_FILE, config) as out:
+        out.write(header)
+        for piece in _pieces(parts):
+            out.write(piece)
 
 
 def save_packed(
@@ -82,10 +91,10 @@ def save_packed(
         "family": family,
         "sha256": NO_CHECKSUM,
         "shapes": json.dumps(shapes),
+        SAVED_AS: saved_as(config),
     }
     header = _header(parts, metadata)
-    Path(path).mkdir(parents=True, exist_ok=True)
-    with _partial(Path(path) / PACKED_FILE) as partial, partial.open("wb") as out:
+    with _folder_files(path, PACKED_FILE, config) as out:
         digest = hashlib.sha256(header)
         out.seek(len(header))
         for piece in _pieces(parts):
@@ -93,7 +102,6 @@ def save_packed(
             out.write(piece)
         out.seek(0)
         out.write(header.replace(NO_CHECKSUM.encode(), digest.hexdigest().encode()))
-    write_config(path, config)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -118,7 +126,7 @@ def save_tensors(file: str | os.PathLike[str], parts: Mapping[str, Part]) -> Non
     """
     parts = _wide_first(parts)
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    with _partial(Path(file)) as partial, partial.open("wb") as out:
+    with new_files(Path(file)) as (out,):
         out.write(_header(parts, {"format": "pt"}))
         for piece in _pieces(parts):
             out.write(piece)
@@ -180,17 +188,21 @@ def _pieces(parts: Mapping[str, Part]) -> Iterator[memoryview]:
 
 def write_config(path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
     """Write ``config.json`` (Hugging Face's keys) to a folder."""
-    with _partial(Path(path) / CONFIG_FILE) as partial:
-        partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with new_files(Path(path) / CONFIG_FILE) as (out,):
+        out.write(_config_text(config))
+
+
+def _config_text(config: Mapping[str, Any]) -> bytes:
+    return (json.dumps(config, indent=2, sort_keys=True) + "\n").encode()
 
 
 @contextlib.contextmanager
-def _partial(file: Path) -> Iterator[Path]:
-    """Another name to write ``file`` under, which is its own once all is written, or is gone."""
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        os.replace(partial, file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+def _folder_files(
+    path: str | os.PathLike[str], name: str, config: Mapping[str, Any]
+) -> Iterator[IO[bytes]]:
+    """The file of weights to write to a folder; ``config.json`` comes with it, or neither does."""
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with new_files(folder / name, folder / CONFIG_FILE) as (out, beside):
+        beside.write(_config_text({**config, SAVED_AS: saved_as(config)}))
+        yield out

@@ -11,7 +11,15 @@ import sys
 from typing import Any
 
 from ..errors import InputError
-from .files import check_output, open_input, open_output, printable, progress, read_objects
+from .files import (
+    check_output,
+    open_bytes,
+    open_input,
+    open_output,
+    printable,
+    progress,
+    read_objects,
+)
 from .options import add_revision, work_options
 
 _EXIT_BROKEN = 1
@@ -126,10 +134,11 @@ def _run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         from ..accuracy.plot import draw
 
-        draw(report, args.plot)
+        with open_bytes(args.plot) as out:
+            draw(report, out, os.path.splitext(args.plot)[1][1:])
     if args.output is not None:
-        with open_output(args.output) as out:
-            out.write(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        with open_output(args.output) as text:
+            text.write(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n")
     if args.output != "-":
         print("\n".join(map(printable, str(report).split("\n"))))
     sys.stdout.flush()

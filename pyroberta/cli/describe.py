@@ -123,7 +123,7 @@ def _weights(
 ) -> dict[str, Any]:
     source, tensors = opened
     facts: dict[str, Any] = {
-        "weights": {str(t.file): t.file.stat().st_size for t in tensors.values()},
+        "weights": {str(t.file): t.file.size for t in tensors.values()},
         "parameters": sum(math.prod(t.shape) for t in tensors.values() if t.dtype in _FLOATS),
         "dtypes": dict(Counter(tensor.dtype for tensor in tensors.values()).most_common()),
     }

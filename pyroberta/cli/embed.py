@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .files import check_output, open_input, open_output, progress, read_texts
+from .files import check_output, open_bytes, open_input, open_output, progress, read_texts
 from .options import model_options, pipeline_options
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _run(args: argparse.Namespace) -> None:
             width = embed.dimension
             array = np.stack(vectors) if vectors else np.empty((0, width), np.float32)
             # An open file, since save would add .npy to a name that ends otherwise.
-            with open(args.output, "wb") as file:
+            with open_bytes(args.output) as file:
                 np.save(file, array)
             return
         with open_output(args.output) as out:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ..checkpoint.whole_files import new_files
 from ..errors import InputError
 
 
@@ -69,12 +72,33 @@ def open_input(name: str, option: str = "FILE", *, stdin: bool = True) -> Iterat
 
 @contextlib.contextmanager
 def open_output(name: str) -> Iterator[IO[str]]:
-    """A new file, or stdout for ``-``."""
+    """A file to write, as ``open_bytes`` gives it, or stdout for ``-``."""
     if name == "-":
         yield sys.stdout
         return
-    with open(name, "w", encoding="utf-8") as file:
-        yield file
+    with open_bytes(name) as out:
+        text = io.TextIOWrapper(out, encoding="utf-8")
+        try:
+            yield text
+        finally:
+            text.detach()  # which writes what is left, and leaves the file open
+
+
+@contextlib.contextmanager
+def open_bytes(name: str) -> Iterator[IO[bytes]]:
+    """A file to write: an older one stays as it was until all is written.
+
+    A new one grows as it is written, so that what there is of it can be read where a run ends
+    early; so does what is no regular file (a pipe, a device).
+    """
+    file = Path(os.path.realpath(name))
+    if not file.is_file():
+        with open(name, "wb") as out:
+            yield out
+        return
+    with new_files(file) as (out,):
+        os.fchmod(out.fileno(), stat.S_IMODE(file.stat().st_mode))
+        yield out
 
 
 def check_output(

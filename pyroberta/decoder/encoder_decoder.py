@@ -6,6 +6,8 @@ cross attention. What is computed here is the layer between them, where their wi
 
 from __future__ import annotations
 
+import copy
+import copyreg
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -79,6 +81,22 @@ class RobertaEncoderDecoder:
         self.eos_token_id = eos_token_id
         self.pad_token_id = pad_token_id
         self._bridge = bridge
+        self._opened: tuple[str, dict[str, Any]] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """One of a folder is pickled as its path and options, another as its two models."""
+        if self._opened is None:
+            return copyreg.__newobj__, (type(self),), self.__dict__  # type: ignore[attr-defined]
+        return _reopen, (type(self), *self._opened)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RobertaEncoderDecoder:
+        """The weights are shared: nothing ever writes to them."""
+        return copy.copy(self)
+
+    def __copy__(self) -> RobertaEncoderDecoder:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(encoder={self.encoder!r}, decoder={self.decoder!r})"
@@ -111,7 +129,7 @@ class RobertaEncoderDecoder:
         kernels = choose_kernels(backend, compute_type)
         path = find_folder(path, revision=revision)
         files = read_folder(path, kernels, memory_map=memory_map)
-        return cls(
+        model = cls(
             RobertaModel(*files.encoder, kernels),
             RobertaForCausalLM(*files.decoder, kernels),
             decoder_start_token_id=files.decoder_start_token_id,
@@ -119,6 +137,9 @@ class RobertaEncoderDecoder:
             pad_token_id=files.pad_token_id,
             bridge=files.bridge,
         )
+        options = {"compute_type": compute_type, "backend": backend, "memory_map": memory_map}
+        model._opened = os.path.abspath(path), options
+        return model
 
     @classmethod
     def from_encoder_decoder(
@@ -312,3 +333,10 @@ class RobertaEncoderDecoder:
                 options[name] = getattr(self, name)
         hidden = self.encode(input_ids, attention_mask)
         return {"encoder_hidden_state": hidden, "encoder_attention_mask": attention_mask}, options
+
+
+def _reopen(
+    cls: type[RobertaEncoderDecoder], path: str, options: dict[str, Any]
+) -> RobertaEncoderDecoder:
+    """A model that was pickled as its path and options."""
+    return cls.from_pretrained(path, **options)

@@ -7,6 +7,7 @@ import os
 from ..checkpoint import FileSource, PackedSource, is_packed
 from ..errors import ConfigError
 from ..kernels import Kernels, choose_kernels
+from ..opening.files import CONFIG_FILE
 
 
 def open_folder(
@@ -25,3 +26,12 @@ def open_folder(
         )
     source.check_family(kernels.family, kernels.compute_type)
     return source, kernels
+
+
+def config_stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """What tells whether ``config.json`` was replaced or written; empty where there is none."""
+    try:
+        status = os.stat(os.path.join(path, CONFIG_FILE))
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from ..arrays import Array, Shapes, finish_imports
 from ..checkpoint import (
+    ArraySource,
     PackedSource,
     RandomSource,
     Source,
@@ -17,14 +18,14 @@ from ..checkpoint import (
 )
 from ..checks import check_count, check_patterns, excerpt
 from ..config import RobertaConfig, read_config_json
-from ..errors import ConfigError, InputError
+from ..errors import CheckpointError, ConfigError, InputError
 from ..kernels import Kernels, choose_kernels
 from ..kernels.arithmetic import in_usual_arithmetic, usual_arithmetic
 from ..opening import find_model
 from .blocks import Blocks
 from .call import Parts
 from .embeddings import Embeddings, embeddings_shapes
-from .folder import open_folder
+from .folder import config_stamp, open_folder
 
 Self = TypeVar("Self", bound="Weights")
 
@@ -54,6 +55,26 @@ class Weights:
         with usual_arithmetic():
             self._parts = self._load(kernels)
         self._training_parts: Parts | None = None
+        # From where a copy in another process is opened; where there is none, it gets the weights.
+        self._opened: tuple[str, dict[str, Any]] | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """A model of a folder is pickled as its path and options, another as its weights."""
+        state = {"_is_causal": self._is_causal, "_opened": self._opened}
+        if self._opened is not None:
+            return _reopen, (type(self), *self._opened), state
+        arrays = {name: self._source.read(name) for name in sorted(self._source.names())}
+        made = (type(self), self.config, arrays, self.compute_type, self.backend)
+        return _from_arrays, made, state
+
+    def __copy__(self: Self) -> Self:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        """The weights are shared: nothing ever writes to them."""
+        return self.__copy__()
 
     def __repr__(self) -> str:
         c = self.config
@@ -108,6 +129,16 @@ class Weights:
             CheckpointError: a tensor is missing, extra or misshapen, or a file is broken; an
                 adapter of another kind.
         """
+        options = {
+            "compute_type": compute_type,
+            "backend": backend,
+            "add_pooling_layer": add_pooling_layer,
+            "memory_map": memory_map,
+            "ignore": ignore,
+            "adapter": adapter,
+            **config_overrides,
+        }
+        opened = _anywhere(path), {"revision": revision, **options, "adapter": _anywhere(adapter)}
         found = find_model(path, revision=revision, adapter=adapter)
         path = found.folder
         lora = None
@@ -117,8 +148,12 @@ class Weights:
             lora = read_adapter(found.adapter)
             if lora.num_labels is not None:
                 config_overrides.setdefault("num_labels", lora.num_labels)
+        stamp = config_stamp(path)
         config = RobertaConfig.from_pretrained(path, **config_overrides)
+        is_decoder = _is_decoder(path)
         source, kernels = open_folder(path, compute_type, backend, memory_map)
+        if config_stamp(path) != stamp:
+            raise CheckpointError(f"{path} must not be written while it is opened: open it again")
         source.ignore(check_patterns("ignore", ignore))
         if lora is not None:
             source.merge(lora)
@@ -131,7 +166,8 @@ class Weights:
         )
         source.keep(shapes)
         model = cls(config, source, kernels)
-        model._is_causal = cls._is_causal or _is_decoder(path)
+        model._is_causal = cls._is_causal or is_decoder
+        model._opened = opened
         return model
 
     @classmethod
@@ -253,6 +289,28 @@ class Weights:
         if self._training_parts is None:
             self._training_parts = self._load(choose_kernels("reference", "float32"))
         return self._training_parts
+
+
+def _anywhere(path: Any) -> Any:
+    """A path as other working directories have it; what is no path that exists as it is."""
+    is_path = isinstance(path, (str, os.PathLike)) and os.path.lexists(path)
+    return os.path.abspath(path) if is_path else path
+
+
+def _reopen(cls: type[Weights], path: str, options: Mapping[str, Any]) -> Weights:
+    """A model that was pickled as its path and options."""
+    return cls.from_pretrained(path, **options)
+
+
+def _from_arrays(
+    cls: type[Weights],
+    config: RobertaConfig,
+    arrays: Mapping[str, Array],
+    compute_type: str,
+    backend: str,
+) -> Weights:
+    """A model that was pickled as its weights."""
+    return cls(config, ArraySource(arrays), choose_kernels(backend, compute_type))
 
 
 def _is_decoder(path: str | os.PathLike[str]) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError
-from ..small_json import check_is_file
+from ..small_json import read_small
 from .tokenizer_settings import FLAGS, Settings, apply_settings
 from .vocabularies import build_tokenizer
 
@@ -70,8 +70,7 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     settings = Settings(folder)
     if os.path.lexists(folder / "tokenizer.json"):
         name = "tokenizer.json"
-        check_is_file(folder / name)
-        backend = _read(folder / name, library.Tokenizer.from_file)
+        backend = _read(folder / name, library.Tokenizer.from_buffer)
     else:
         name, backend = build_tokenizer(folder, settings, library)
     tokens = {role: _special_token(role, folder, settings, backend) for role in _ROLES}
@@ -108,8 +107,9 @@ def import_tokenizers() -> Any:
 
 
 def _read(file: Path, read: Any) -> Any:
+    data = read_small(file)
     try:
-        return read(str(file))
+        return read(data)
     # The library raises plain Exception for a malformed file, and where it fails itself a
     # PanicException, which is none.
     except BaseException as error:

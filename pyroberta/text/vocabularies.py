@@ -13,7 +13,7 @@ from typing import Any
 
 from ..checks import excerpt
 from ..errors import CheckpointError
-from ..small_json import check_is_file, read_json_object
+from ..small_json import read_json_object, read_small
 from .sentencepiece_file import SentencePieces, read_sentencepieces
 from .tokenizer_settings import Settings
 
@@ -43,13 +43,14 @@ def build_tokenizer(folder: Path, settings: Settings, library: Any) -> tuple[str
 def _byte_level(folder: Path, settings: Settings, library: Any) -> Any:
     """RoBERTa's, from ``vocab.json`` and ``merges.txt``."""
     vocab, merges = folder / "vocab.json", folder / "merges.txt"
-    for file in (vocab, merges):
-        check_is_file(file)
+    ids = read_json_object(vocab)
+    lines = [line.rstrip("\n") for line in _lines(merges)]
+    pairs = [tuple(line.split(" ")) for line in lines if not line.startswith("#version")]
     try:
-        model = library.models.BPE.from_file(str(vocab), str(merges))
-    except Exception as error:  # the library raises plain Exception
+        model = library.models.BPE(ids, pairs)
+    except Exception as error:  # the library raises plain Exception, for a wrong type others
         raise CheckpointError(
-            f"{vocab} must be a file of the tokenizers library: {error}"
+            f"{vocab} and {merges.name} must be of one tokenizer: {error}"
         ) from None
     backend = library.Tokenizer(model)
     backend.pre_tokenizer = library.pre_tokenizers.ByteLevel(
@@ -199,13 +200,8 @@ def _charsmap(file: Path, read: SentencePieces, library: Any) -> Any:
 
 def _lines(file: Path) -> list[str]:
     """The lines of a text in UTF-8, as Python's files part them. Raises CheckpointError."""
-    check_is_file(file)
-    if file.stat().st_size > _MOST_BYTES:
-        raise CheckpointError(
-            f"{file} must be at most {_MOST_BYTES} bytes, not {file.stat().st_size}"
-        )
     try:
-        text = file.read_text("utf-8")
+        text = read_small(file, most_bytes=_MOST_BYTES).decode()
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{file} must be a text in UTF-8, not one with {error}") from None
     return re.findall(r"[^\n]*\n|[^\n]+", text)

@@ -195,7 +195,7 @@ def test_a_tied_head_and_buffers_of_positions_stand_in_the_file_as_torch_saves_t
 def test_a_table_stays_in_the_mapped_archive(tmp_path):
     tensor = read_bytes(tmp_path / BIN, saved({"a": np.ones((3, 4), np.float32)}).zip())["a"]
     array = tensor.map()
-    assert isinstance(array.base, np.memmap)
+    assert not array.flags.owndata
     assert not array.flags.writeable
 
 
@@ -206,7 +206,7 @@ def test_a_table_at_an_odd_place_of_an_older_file_stays_mapped_too(dtype, tmp_pa
     for name in ("a", "aa", "aaa", "aaaa"):  # one byte later each
         tensor = read_bytes(tmp_path / BIN, saved({name: wanted}).legacy())[name]
         array = tensor.map()
-        assert isinstance(array.base, np.memmap)
+        assert not array.flags.owndata
         found.append(array.flags.aligned)
         table = Table(array, tensor.dtype)
         assert table.rows(np.array([2, 0])).tolist() == wanted[[2, 0]].tolist()

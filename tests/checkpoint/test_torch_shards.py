@@ -72,7 +72,7 @@ def test_safetensors_are_read_where_both_are(tmp_path):
     folder = make_folder(tmp_path, "base")
     (folder / BIN).write_bytes(b"no state dict")
     (folder / INDEX).write_text("{}")
-    assert {t.file.name for t in open_checkpoint(folder).values()} == {"model.safetensors"}
+    assert {t.file.path.name for t in open_checkpoint(folder).values()} == {"model.safetensors"}
 
 
 @every_format
@@ -85,7 +85,7 @@ def test_a_model_is_saved_as_safetensors(form, tmp_path):
     }
     assert answer(tmp_path / "b") == answer(folder)
     pyroberta.from_pretrained(folder).save_pretrained(folder)  # beside it: it is read from then on
-    assert {t.file.name for t in open_checkpoint(folder).values()} == {"model.safetensors"}
+    assert {t.file.path.name for t in open_checkpoint(folder).values()} == {"model.safetensors"}
 
 
 @needs_core

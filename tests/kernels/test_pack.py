@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pyroberta import reference
+from pyroberta.checkpoint.open_file import OpenFile
 from pyroberta.compute_types import COMPUTE_TYPES, INT8_GROUP, quantise_columns, round_bfloat16
 
 _core = pytest.importorskip("pyroberta._core")
@@ -134,11 +135,12 @@ def test_a_layer_read_from_files_is_the_one_read_before(kernels, rng, tmp_path, 
     index = COMPUTE_TYPES.index(name)
     weight = rng.normal(size=(wide, hidden)).astype(np.float32)
     bias = rng.normal(size=wide).astype(np.float32)
-    places, at = [], 0
+    files, places, at = [], [], 0
     for number, rows in enumerate(parts):
         file = tmp_path / str(number)
         file.write_bytes(b"?" * 3 + weight[at : at + rows].tobytes())
-        places.append((str(file), 3, rows))
+        files.append(OpenFile(file))
+        places.append((files[-1].fileno(), 3, rows))
         at += rows
     x = rng.normal(size=(4, hidden)).astype(np.float32)
     results = []
@@ -157,17 +159,17 @@ def test_a_layer_read_from_files_is_the_one_read_before(kernels, rng, tmp_path, 
     np.testing.assert_array_equal(*results)
 
 
-def test_a_file_that_ends_early_or_is_missing_is_an_os_error(kernels, tmp_path):
+def test_a_file_that_ends_early_or_is_not_open_is_an_os_error(kernels, tmp_path):
     block = _core.Block(kernels, 8, 16, 2, 0, 1e-5)
     bias = np.zeros(16, np.float32)
     file = tmp_path / "short"
     file.write_bytes(bytes(16 * 8 * 4 - 1))
-    with pytest.raises(OSError, match="the file ends early"):
-        block.read_linear("intermediate", [(str(file), 0, 16)], bias)
-    with pytest.raises(FileNotFoundError):
-        block.read_linear("intermediate", [(str(tmp_path / "none"), 0, 16)], bias)
+    opened = OpenFile(file)
+    for descriptor in (opened.fileno(), -1):
+        with pytest.raises(OSError, match="the file ends early, or can not be read"):
+            block.read_linear("intermediate", [(descriptor, 0, 16)], bias)
     with pytest.raises(ValueError, match="places must have 16 rows, not 15"):
-        block.read_linear("intermediate", [(str(file), 0, 15)], bias)
+        block.read_linear("intermediate", [(opened.fileno(), 0, 15)], bias)
 
 
 def test_memory_that_is_given_lives_as_long_as_what_reads_it(kernels, rng):
