@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +58,29 @@ def read_small(
 ) -> bytes:
     """The bytes of a regular file of at most ``most_bytes``; raises as ``read_json``."""
     check_is_file(file, error)
-    with file.open("rb") as stream:
+    with file_named(file), file.open("rb") as stream:
         data = stream.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise error(f"{file} must be at most {most_bytes} bytes, not {file.stat().st_size}")
     return data
 
 
+@contextlib.contextmanager
+def file_named(file: Path) -> Iterator[None]:
+    """An error of the system within gets the file's name, which that of a read lacks."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(file)) from None
+
+
 def check_is_file(file: Path, error: type[ValueError] = CheckpointError) -> None:
     """Raise ``error`` for what is no regular file (a pipe, a device) or a pointer of git-lfs."""
     if not file.is_file():
         raise error(f"{file} must be a regular file")
-    with file.open("rb") as stream:
+    with file_named(file), file.open("rb") as stream:
         check_no_pointer(file, stream.read(len(_LFS)), error)
 
 

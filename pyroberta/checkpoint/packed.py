@@ -19,6 +19,7 @@ from ..arrays import Array, Shapes
 from ..compute_types import COMPUTE_TYPES
 from ..errors import CheckpointError, InputError
 from ..opening.files import PACKED_FILE
+from ..small_json import file_named
 from .formats import find_weights
 from .open_file import OpenFile
 from .pair import check_pair
@@ -147,7 +148,7 @@ class PackedSource(FileSource):
         """Raise CheckpointError unless the file is as it was written."""
         import hashlib
 
-        with self.file.stream() as stream:
+        with file_named(self.file.path), self.file.stream() as stream:
             length = int.from_bytes(stream.read(8), "little")
             stream.seek(0)
             header = stream.read(8 + length)

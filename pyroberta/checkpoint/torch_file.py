@@ -20,6 +20,7 @@ import numpy as np
 from ..arrays import Array
 from ..checks import excerpt
 from ..errors import CheckpointError
+from ..small_json import file_named
 from . import torch_zip
 from .open_file import OpenFile
 from .reader import Tensor
@@ -72,7 +73,7 @@ def read_torch_file(file: Path) -> dict[str, Tensor]:
             module, a training's state), or a pickle that wants anything but tensors.
     """
     opened = OpenFile(file)
-    with opened.stream() as stream:
+    with file_named(file), opened.stream() as stream:
         beginning = stream.read(_TAR[0].stop)
         length = stream.seek(0, os.SEEK_END)
         if beginning.startswith(torch_zip.MAGIC):

@@ -28,27 +28,28 @@ def new_files(*targets: Path) -> Iterator[tuple[IO[bytes], ...]]:
         OSError: one cannot be written; it has the name of a target.
     """
     partials: list[Path] = []
-    with contextlib.ExitStack() as files:
-        try:
-            opened = []
-            for target in targets:
-                partial = name_beside(target)
-                out = files.enter_context(open(partial, "xb"))
-                partials.append(partial)
-                opened.append(out)
-            yield tuple(opened)
-            for out in opened:
-                _flush(out)
+    opened: list[IO[bytes]] = []
+    try:
+        for target in targets:
+            partial = name_beside(target)
+            opened.append(open(partial, "xb"))  # noqa: SIM115 (closed below)
+            partials.append(partial)
+        yield tuple(opened)
+        for out in opened:
+            _flush(out)
+            out.close()
+        _rename(dict(zip(partials, targets, strict=True)))
+    except OSError as error:
+        if error.filename is not None and error.filename not in map(os.fspath, partials):
+            raise
+        why = error.strerror or str(error)  # NumPy's has no number
+        raise OSError(error.errno or errno.EIO, why, os.fspath(targets[0])) from error
+    finally:
+        for out in opened:
+            with contextlib.suppress(OSError):  # what it could not write, it tries again
                 out.close()
-            _rename(dict(zip(partials, targets, strict=True)))
-        except OSError as error:
-            if error.filename is not None and error.filename not in map(os.fspath, partials):
-                raise
-            why = error.strerror or str(error)  # NumPy's has no number
-            raise OSError(error.errno or errno.EIO, why, os.fspath(targets[0])) from error
-        finally:
-            for partial in partials:
-                partial.unlink(missing_ok=True)
+        for partial in partials:
+            partial.unlink(missing_ok=True)
     sync_folder(targets[0].parent)
 
 
@@ -101,24 +102,33 @@ def _rename(files: dict[Path, Path]) -> None:
         for target in new:
             if target not in kept:
                 target.unlink(missing_ok=True)
-        for target, old in kept.items():
-            os.replace(old, target)
+        for target in [*kept]:
+            _put_back(kept.pop(target), target)
         raise
-    finally:
-        for old in kept.values():
-            old.unlink(missing_ok=True)  # a rename of one file to its own second name does nothing
+    for old in kept.values():
+        old.unlink(missing_ok=True)
 
 
 def _second_name(target: Path, *, keep: bool) -> Path:
     """Another name of a file, which keeps its own too where that is asked and can be."""
     old = name_beside(target)
-    if keep:
-        try:
-            os.link(target, old, follow_symlinks=False)
-            return old
-        except FileNotFoundError:
-            raise
-        except (OSError, NotImplementedError):
-            pass  # a mount without links
-    os.replace(target, old)
+    try:
+        os.link(target, old, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except (OSError, NotImplementedError):  # a mount without links
+        os.replace(target, old)
+        return old
+    if not keep:
+        target.unlink(missing_ok=True)
     return old
+
+
+def _put_back(old: Path, target: Path) -> None:
+    """Give a file its name again; where that fails too, it keeps the second one."""
+    try:
+        os.replace(old, target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        os.link(old, target, follow_symlinks=False)
+    old.unlink(missing_ok=True)  # a rename of one file to its own second name does nothing
