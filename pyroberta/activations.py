@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .arrays import Array
+from .checks import excerpt
 from .errors import ConfigError
 
 _erfc_object = np.frompyfunc(math.erfc, 1, 1)
@@ -136,9 +137,9 @@ def canonical_activation(name: str) -> str:
     if name in ACTIVATIONS:
         return name
     if name in REFUSED:
-        raise ConfigError(f"activation must not be {name!r}: {REFUSED[name]}")
+        raise ConfigError(f"activation must not be {excerpt(name)}: {REFUSED[name]}")
     known = ", ".join(sorted({*ACTIVATIONS, *ALIASES}))
-    raise ConfigError(f"activation must be one of {known}, not {name!r}")
+    raise ConfigError(f"activation must be one of {known}, not {excerpt(name)}")
 
 
 def activation_index(name: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .checkpoint.adapter import read_task
+from .checks import excerpt
 from .config import RobertaConfig, read_config_json
 from .decoder.causal import RobertaForCausalLM
 from .errors import ConfigError
@@ -59,7 +60,8 @@ def find_class(
     if architecture is not None:
         if architecture not in _BY_ARCHITECTURE:
             raise ConfigError(
-                f"architecture must be one of {', '.join(_BY_ARCHITECTURE)}, not {architecture!r}"
+                f"architecture must be one of {', '.join(_BY_ARCHITECTURE)}, "
+                f"not {excerpt(architecture)}"
             )
         return _BY_ARCHITECTURE[architecture]
     found = find_model(path, adapter=adapter)
@@ -75,7 +77,8 @@ def class_named(config: Mapping[str, Any]) -> type[Model[Any]]:
     named = config.get("architectures")
     if not isinstance(named, list) or len(named) != 1 or named[0] not in _BY_CLASS:
         raise ConfigError(
-            f"architectures in config.json must be one of {', '.join(_BY_CLASS)}, not {named!r}; "
+            f"architectures in config.json must be one of {', '.join(_BY_CLASS)}, "
+            f"not {excerpt(named)}; "
             "or name the class yourself with architecture="
         )
     return _BY_CLASS[named[0]]

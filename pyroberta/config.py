@@ -10,6 +10,7 @@ from typing import Any
 
 from .activations import HF_NAMES as ACTIVATION_NAMES
 from .activations import canonical_activation
+from .checks import excerpt
 from .config_keys import HF_NAMES, refuse_other_graphs
 from .errors import ConfigError
 from .opening import find_checkpoint, what_it_is
@@ -160,7 +161,7 @@ class RobertaConfig:
         if self.problem_type is not None and self.problem_type not in _PROBLEM_TYPES:
             raise ConfigError(
                 f"problem_type must be None or one of {', '.join(_PROBLEM_TYPES)}, "
-                f"not {self.problem_type!r}"
+                f"not {excerpt(self.problem_type)}"
             )
         object.__setattr__(self, "id_to_label", _checked_labels(self.id_to_label))
         if self.id_to_label and len(self.id_to_label) != self.num_labels:
@@ -234,7 +235,8 @@ class RobertaConfig:
         for name in overrides:
             if name not in known:
                 raise ConfigError(
-                    f"config override must be one of {', '.join(sorted(known))}, not {name!r}"
+                    f"config override must be one of {', '.join(sorted(known))}, "
+                    f"not {excerpt(name)}"
                 )
         try:
             return cls(**values)
@@ -293,7 +295,7 @@ def _refuse_other_graphs(config: Mapping[str, Any]) -> None:
     if model_type not in MODEL_TYPES:
         reason = _OTHER_GRAPHS.get(str(model_type))
         raise ConfigError(
-            f"model_type must be one of {', '.join(MODEL_TYPES)}, not {model_type!r}"
+            f"model_type must be one of {', '.join(MODEL_TYPES)}, not {excerpt(model_type)}"
             + (f" ({reason})" if reason else "")
         )
     refuse_other_graphs(config)
@@ -315,33 +317,35 @@ def _is_beyond(token_id: Any, vocab_size: Any) -> bool:
 
 def _checked(value: Any, kind: type, name: str, what: str) -> Any:
     if not isinstance(value, kind):
-        raise ConfigError(f"{name} must be {what}, not {value!r}")
+        raise ConfigError(f"{name} must be {what}, not {excerpt(value)}")
     return value
 
 
 def _check_int(name: str, value: Any, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(f"{name} must be a whole number in [{low}, {high}], not {value!r}")
+        raise ConfigError(f"{name} must be a whole number in [{low}, {high}], not {excerpt(value)}")
 
 
 def _check_float(name: str, value: Any, what: str, holds: Any) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     # The comparison is false for NaN, and needs no conversion, which a huge integer would fail.
     if not number or not -_MAX_FLOAT < value < _MAX_FLOAT or not holds(value):
-        raise ConfigError(f"{name} must be a number {what}, not {value!r}")
+        raise ConfigError(f"{name} must be a number {what}, not {excerpt(value)}")
 
 
 def _read_labels(labels: Any) -> dict[int, str]:
     if labels is None:
         return {}
     if not isinstance(labels, Mapping):
-        raise ConfigError(f"id_to_label must map numbers to names, not {labels!r}")
+        raise ConfigError(f"id_to_label must map numbers to names, not {excerpt(labels)}")
     read: dict[int, str] = {}
     for key, label in labels.items():
         try:
             index = int(key)
         except (TypeError, ValueError):
-            raise ConfigError(f"id_to_label must have whole numbers as keys, not {key!r}") from None
+            raise ConfigError(
+                f"id_to_label must have whole numbers as keys, not {excerpt(key)}"
+            ) from None
         read[index] = str(label)
     return read
 

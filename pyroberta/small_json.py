@@ -35,8 +35,12 @@ def read_json(
     """
     if not os.path.lexists(file):
         raise FileNotFoundError(f"{file} must be a file")
+    data = read_small(file, error, most_bytes)
     try:
-        return json.loads(read_small(file, error, most_bytes), object_pairs_hook=no_duplicates)
+        value = json.loads(data, object_pairs_hook=no_duplicates)
+        if b"\\u" in data:  # half a pair of UTF-16 is no text: nothing can print or encode it
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as problem:
         raise error(f"{file} must be JSON, not what it holds: {problem}") from None
 

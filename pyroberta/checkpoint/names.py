@@ -34,6 +34,9 @@ _OLD_DECODER, _DECODER = "lm_head.weight", "lm_head.decoder.weight"
 _DECODER_BIAS, _BIAS = "lm_head.decoder.bias", "lm_head.bias"
 
 
+_SHOWN = 16  # tensors of each kind that an error lists
+
+
 def find_prefix(names: Iterable[str], prefixes: Collection[str] = PREFIXES) -> str:
     """What stands before the encoder's names in a file. Raises CheckpointError if unclear."""
     found = sorted(name[: -len(_WORDS)] for name in names if name.endswith(_WORDS))
@@ -115,7 +118,8 @@ def check(
         and (name.startswith(ENCODER) or not any_head)
     ]
     problems = [
-        f"{what}: {'; '.join(found)}"
+        f"{what}: {'; '.join(found[:_SHOWN])}"
+        + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
         for what, found in (("missing", missing), ("extra", extra), ("misshapen", misshapen))
         if found
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal, overload
 
-from ..checks import check_count, check_path
+from ..checks import check_count, check_path, excerpt
 from ..decoder.causal import RobertaForCausalLM
 from ..decoder.encoder_decoder import RobertaEncoderDecoder
 from ..errors import ConfigError
@@ -108,7 +108,7 @@ def pipeline(
         [' door', ...]
     """
     if task not in _TASKS:
-        raise ConfigError(f"task must be one of {', '.join(_TASKS)}, not {task!r}")
+        raise ConfigError(f"task must be one of {', '.join(_TASKS)}, not {excerpt(task)}")
     kind = _TASKS[task]
     check_count("batch_tokens", batch_tokens, 1)
     load: dict[str, Any] = {"compute_type": compute_type, "backend": backend}

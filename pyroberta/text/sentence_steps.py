@@ -204,7 +204,9 @@ def _check_places(file: Path, config: Mapping[str, Any]) -> None:
 def _count(file: Path, config: Mapping[str, Any], key: str) -> int:
     value = config.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**20:
-        raise ConfigError(f"{key} in {file} must be a whole number in [1, {2**20}], not {value!r}")
+        raise ConfigError(
+            f"{key} in {file} must be a whole number in [1, {2**20}], not {excerpt(value)}"
+        )
     return value
 
 

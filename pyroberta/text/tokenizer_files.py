@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import excerpt
 from ..errors import CheckpointError
 from ..small_json import read_small
 from .tokenizer_settings import FLAGS, Settings, apply_settings
@@ -132,7 +133,7 @@ def _special_token(
         takes_space = role == "mask_token" and (value != "[MASK]" or settings.is_roberta())
         value = {"content": value, "lstrip": takes_space, "normalized": False}
     if not isinstance(value, Mapping) or not isinstance(value.get("content"), str):
-        raise CheckpointError(f"{role} in {folder} must be a text, not {value!r}")
+        raise CheckpointError(f"{role} in {folder} must be a text, not {excerpt(value)}")
     return dict(value)
 
 
@@ -170,7 +171,7 @@ def _post_processor(
         token_id = backend.token_to_id(content)
         if token_id is None:
             raise CheckpointError(
-                f"{role} in {folder} must be a word of the vocabulary, not {content!r}"
+                f"{role} in {folder} must be a word of the vocabulary, not {excerpt(content)}"
             )
         ends.append((content, token_id))
     processors = import_tokenizers().processors

@@ -66,7 +66,7 @@ def _wordpiece(folder: Path, settings: Settings, library: Any) -> Any:
     if named is not None and not settings.is_wordpiece():
         raise CheckpointError(
             f"tokenizer_class in {settings.file} must be one of WordPiece for a vocab.txt alone, "
-            f"not {named!r}: save tokenizer.json beside it with transformers' "
+            f"not {excerpt(named)}: save tokenizer.json beside it with transformers' "
             "AutoTokenizer.from_pretrained(path).save_pretrained(path)"
         )
     words = {line.rstrip("\n"): i for i, line in enumerate(_lines(folder / "vocab.txt"))}
@@ -184,7 +184,7 @@ def _is_camembert(folder: Path, settings: Settings) -> bool:
     if name.removesuffix("Fast") not in ("CamembertTokenizer", "XLMRobertaTokenizer"):
         raise CheckpointError(
             f"tokenizer_class in {settings.file} must be XLMRobertaTokenizer or CamembertTokenizer "
-            f"for a sentencepiece.bpe.model, not {settings.tokenizer_class!r}"
+            f"for a sentencepiece.bpe.model, not {excerpt(settings.tokenizer_class)}"
         )
     return name.startswith("Camembert")
 

@@ -186,7 +186,7 @@ def test_nothing_is_converted_on_load_or_in_a_call(compute_type, large):
     with start(large[compute_type]) as process:
         out, _ = process.communicate(timeout=60)
     loaded, called = map(int, out.split())
-    assert loaded < MIB
+    assert loaded < 1.5 * MIB
     assert called < 2 * MIB
     if compute_type == "float32":  # the same weights as a checkpoint has them are packed anew
         with start(large["checkpoint"]) as process:

@@ -12,6 +12,7 @@ from support import TINY
 
 import pyroberta
 from pyroberta import ConfigError, RobertaConfig
+from pyroberta.checks import excerpt
 
 SIZES = {
     "vocab_size": 2**24,
@@ -49,7 +50,7 @@ def test_the_fields_here_are_all_fields_there():
 @pytest.mark.parametrize("value", [0, -1, 2**62, 10**400, 1.0, 1.5, None, *NOT_NUMBERS], ids=short)
 @pytest.mark.parametrize("name", SIZES)
 def test_a_size_is_a_whole_number_in_its_range(name, value):
-    message = f"{name} must be a whole number in [1, {SIZES[name]}], not {value!r}"
+    message = f"{name} must be a whole number in [1, {SIZES[name]}], not {excerpt(value)}"
     with pytest.raises(ConfigError, match=exactly(message)):
         RobertaConfig(**{name: value})
 
@@ -58,21 +59,21 @@ def test_a_size_is_a_whole_number_in_its_range(name, value):
 @pytest.mark.parametrize("name", RATES)
 def test_a_rate_is_in_0_to_1(name, value):
     with pytest.raises(
-        ConfigError, match=exactly(f"{name} must be a number in [0, 1), not {value!r}")
+        ConfigError, match=exactly(f"{name} must be a number in [0, 1), not {excerpt(value)}")
     ):
         RobertaConfig(**{name: value})
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -1e-5, None, 10**400, *NOT_NUMBERS], ids=short)
 def test_epsilon_is_above_0(value):
-    message = f"layer_norm_epsilon must be a number above 0, not {value!r}"
+    message = f"layer_norm_epsilon must be a number above 0, not {excerpt(value)}"
     with pytest.raises(ConfigError, match=exactly(message)):
         RobertaConfig(layer_norm_epsilon=value)
 
 
 @pytest.mark.parametrize("value", [-0.1, None, 10**400, *NOT_NUMBERS], ids=short)
 def test_initializer_range_is_not_negative(value):
-    message = f"initializer_range must be a number 0 or more, not {value!r}"
+    message = f"initializer_range must be a number 0 or more, not {excerpt(value)}"
     with pytest.raises(ConfigError, match=exactly(message)):
         RobertaConfig(initializer_range=value)
 
@@ -87,14 +88,16 @@ def test_only_the_classifiers_rate_may_be_none():
 @pytest.mark.parametrize("value", [0, 1, None, "true", 1.0], ids=short)
 @pytest.mark.parametrize("name", FLAGS)
 def test_a_flag_is_true_or_false(name, value):
-    with pytest.raises(ConfigError, match=exactly(f"{name} must be true or false, not {value!r}")):
+    with pytest.raises(
+        ConfigError, match=exactly(f"{name} must be true or false, not {excerpt(value)}")
+    ):
         RobertaConfig(**{name: value})
 
 
 @pytest.mark.parametrize("value", [-1, 99, 1.0, "1", True], ids=short)
 @pytest.mark.parametrize("name", ["pad_token_id", *OPTIONAL_TOKENS])
 def test_a_word_with_a_role_is_in_the_vocabulary(name, value):
-    message = f"{name} must be a whole number in [0, 98], not {value!r}"
+    message = f"{name} must be a whole number in [0, 98], not {excerpt(value)}"
     with pytest.raises(ConfigError, match=exactly(message)):
         RobertaConfig(vocab_size=99, **{name: value})
     if name != "pad_token_id":
