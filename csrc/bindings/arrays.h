@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,12 +34,25 @@ inline std::string describe(const std::string& dtype, const Shape& shape) {
   return text + "]";
 }
 
+// The most that a size may be where memory does not bound it: an array without numbers may say
+// 2^60, and products of sizes would wrap. A weight's sides are below kMostSide.
+inline constexpr py::ssize_t kMostSize = py::ssize_t{1} << 40, kMostSide = py::ssize_t{1} << 28;
+
+inline void require_sides(const char* names, std::initializer_list<py::ssize_t> sides) {
+  for (const py::ssize_t side : sides) {
+    if (side < 0 || side >= kMostSide) {
+      throw py::value_error(std::string(names) + " must be in [0, 2**28), not " +
+                            std::to_string(side));
+    }
+  }
+}
+
 // Raises ValueError unless `a` has exactly this shape; -1 stands for any size.
 inline void require_shape(const char* name, const py::array& a, const Shape& wanted) {
   const Shape shape(a.shape(), a.shape() + a.ndim());
   bool same = shape.size() == wanted.size();
   for (std::size_t i = 0; same && i < shape.size(); ++i) {
-    same = wanted[i] < 0 || shape[i] == wanted[i];
+    same = wanted[i] < 0 ? shape[i] <= kMostSize : shape[i] == wanted[i];
   }
   if (!same) {
     const std::string dtype = py::str(a.dtype()).cast<std::string>();

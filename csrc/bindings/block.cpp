@@ -110,6 +110,9 @@ void bind_block(py::module_& m) {
     if (hidden == 0 || heads == 0 || hidden % heads != 0) {
       throw py::value_error("hidden must be a multiple of heads");
     }
+    // Beyond ssize_t they come out negative.
+    require_sides("hidden and intermediate_size",
+                  {static_cast<py::ssize_t>(hidden), static_cast<py::ssize_t>(intermediate_size)});
     return std::make_unique<Block>(kernels, compute_type_at(compute_type), hidden,
                                    intermediate_size, heads, activation_at(activation), eps,
                                    has_cross, memory ? aligned_words(*memory) : nullptr,

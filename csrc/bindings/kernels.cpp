@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "bindings/arrays.h"
 #include "bindings/gil.h"
@@ -24,6 +25,7 @@ class Packed {
     require_shape("weight", weight, {-1, -1});
     n = weight.shape(0);
     k = weight.shape(1);
+    require_sides("n and k", {n, k});
     buffer_ = Buffer(words());
     without_gil([&] { pack(kernels, type, weight.data(), size(n), size(k), buffer_.data()); });
   }
@@ -33,7 +35,7 @@ class Packed {
         n(rows),
         k(columns),
         kernels_(kernels) {
-    if (n < 0 || k < 0) throw py::value_error("n and k must be at least 0");
+    require_sides("n and k", {n, k});
     require_shape("memory", memory, {static_cast<py::ssize_t>(words() * sizeof(float))});
     shared_ = aligned_words(memory);
   }
@@ -49,6 +51,13 @@ class Packed {
     return copy;
   }
 
+  // Raises ValueError for other kernels than those that it was laid out for.
+  void require(const Kernels& kernels) const {
+    if (&kernels != &kernels_) {
+      throw py::value_error(std::string("weight must be packed by the kernels of ") + kernels.isa +
+                            ", not of " + kernels_.isa);
+    }
+  }
   const float* data() const { return shared_ == nullptr ? buffer_.data() : shared_.get(); }
   const ComputeType type;
   py::ssize_t n, k;
@@ -73,6 +82,7 @@ FloatArray to_operand_(const Kernels& kernels, int compute_type, const FloatArra
 // x [rows, k], the weight [n, k], bias [n] -> [rows, n].
 FloatArray linear_(const Kernels& kernels, const FloatArray& x, const Packed& weight,
                    const std::optional<FloatArray>& bias, int activation) {
+  weight.require(kernels);
   require_shape("x", x, {-1, weight.k});
   if (bias) require_shape("bias", *bias, {weight.n});
   const Activation f = activation_at(activation);
@@ -91,6 +101,7 @@ FloatArray linear_(const Kernels& kernels, const FloatArray& x, const Packed& we
 FloatArray linear_operand_(const Kernels& kernels, const FloatArray& x, const Packed& weight,
                            const std::optional<FloatArray>& bias, int activation) {
   const ComputeType type = weight.type;
+  weight.require(kernels);
   require_shape("x", x, {-1, weight.k});
   if (bias) require_shape("bias", *bias, {weight.n});
   const Activation f = activation_at(activation);

@@ -96,9 +96,12 @@ py::tuple run_blocks_(const std::vector<const Block*>& blocks, const FloatArray&
                       const std::optional<CrossTuple>& cross_arrays,
                       std::optional<FloatArray> out) {
   if (blocks.empty()) throw py::value_error("blocks must be at least one, not 0");
+  for (const Block* block : blocks) {
+    if (block == nullptr) throw py::value_error("blocks must be blocks, not None");
+  }
   const Block& b = *blocks[0];
   for (const Block* other : blocks) {
-    if (other == nullptr || other->hidden != b.hidden || other->heads != b.heads ||
+    if (other->hidden != b.hidden || other->heads != b.heads ||
         other->intermediate_size != b.intermediate_size || &other->kernels != &b.kernels ||
         other->has_cross != b.has_cross) {
       throw py::value_error("blocks must all have the sizes and kernels of the first");
