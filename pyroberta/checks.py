@@ -32,7 +32,7 @@ def check_flag(
 ) -> bool:
     """``True`` or ``False``, NumPy's too. Raises ``error``."""
     if not isinstance(value, (bool, np.bool_)):
-        raise error(f"{name} must be {what}, not {value!r}")
+        raise error(f"{name} must be {what}, not {excerpt(value)}")
     return bool(value)
 
 
@@ -48,7 +48,7 @@ def check_path(
     try:
         return Path(value)
     except TypeError:
-        raise error(f"{name} must be {what}, not {value!r}") from None
+        raise error(f"{name} must be {what}, not {excerpt(value)}") from None
 
 
 def check_patterns(name: str, value: Any) -> list[str]:

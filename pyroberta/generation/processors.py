@@ -68,11 +68,18 @@ def force(logits: Array, token_id: int, rows: BoolArray) -> Array:
 
 
 def warm(logits: Array, temperature: float) -> Array:
-    """``(x - max) / temperature``, in float64: the highest stays 0, however small it is."""
+    """``x / temperature`` in float64.
+
+    A row that would not be numbers any more is taken from its highest logit first, which then is 0
+    however small the temperature: the probabilities are the same.
+    """
     x = logits.astype(np.float64)
-    best = x.max(axis=1, keepdims=True)
     with np.errstate(over="ignore"):
-        warmed: Array = (x - np.where(best > -np.inf, best, 0)) / temperature
+        warmed: Array = x / temperature
+        spoilt = np.isinf(warmed.max(axis=1)) & np.isfinite(x.max(axis=1))
+        if spoilt.any():
+            x = x[spoilt]
+            warmed[spoilt] = (x - x.max(axis=1, keepdims=True)) / temperature
     return warmed
 
 

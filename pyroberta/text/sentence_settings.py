@@ -111,7 +111,8 @@ def read_transformer_settings(folder: Path) -> TransformerSettings:
         elif key not in _READ and key not in _WITHOUT_EFFECT:
             known = ", ".join((*_READ, *_ONLY))
             raise ConfigError(f"{file} must have no keys but {known}, not {excerpt(key)}")
-    lowercase = settings.get("do_lower_case") or False
+    lowercase = settings.get("do_lower_case")
+    lowercase = False if lowercase is None else lowercase
     limits = [
         _limit(name, file, value)
         for name, value in (

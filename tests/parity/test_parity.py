@@ -42,7 +42,8 @@ class Errors:
     numpy: float  # the reference in float32: a second opinion on what float32 can give
     peer: float  # its own float32
     native: dict[str, float]  # of each build that runs here
-    peer_rms: float  # the same two as root mean squares
+    numpy_rms: float  # the same three as root mean squares
+    peer_rms: float
     native_rms: dict[str, float]
 
 
@@ -76,12 +77,14 @@ def measure(case: Case, path: Any) -> Errors:
     exact = at_attended(call_peer(peer.double(), case.batch, case.head_mask), case.attended)
     reference = pyroberta.from_pretrained(path, backend="reference", compute_type="float64")
     float32 = pyroberta.from_pretrained(path, backend="reference")
+    numpy = call_ours(case, float32)
     native = {isa: call_ours(case, load(path, isa)) for isa in isas()}
     return Errors(
         reference=worst(call_ours(case, reference), exact),
-        numpy=worst(call_ours(case, float32), exact),
+        numpy=worst(numpy, exact),
         peer=worst(single, exact),
         native={isa: worst(outputs, exact) for isa, outputs in native.items()},
+        numpy_rms=root_mean_square(numpy, exact),
         peer_rms=root_mean_square(single, exact),
         native_rms={isa: root_mean_square(outputs, exact) for isa, outputs in native.items()},
     )
@@ -93,7 +96,9 @@ def test_every_output_agrees_with_transformers(case, tmp_path):
     # gelu_fast alone is above 1e-12: the peer writes sqrt(2 / pi) with ten digits there.
     assert errors.reference < 1e-9
     for isa, error in errors.native_rms.items():
-        assert error <= 1.5 * errors.peer_rms + 1e-7, isa
+        assert error <= 1.5 * max(errors.peer_rms, errors.numpy_rms) + 1e-7, isa
+    # (NumPy's is a second opinion, since the peer's depends on the CPU: in model 189 it was 2.3e-7
+    # on an Intel one with AVX-512, NumPy's 4.1e-7, ours 4.1e-7 and 5.8e-7 of the scalar build.)
     # The largest error of one tiny model is chance, and where a layer norm has a few columns
     # large: two float32 programs, equally good, lie up to 10 times apart once in 2,500 (and 2 of
     # these 264 more than 1.5 times + 1e-6). This finds what is wrong; the next test says how good
@@ -109,6 +114,9 @@ def test_float32_is_no_further_from_the_exact_result_than_transformers_float32(t
     for isa in isas():
         ratios = [e.native[isa] / e.peer for e in errors if e.peer > 1e-7]
         assert np.exp(np.mean(np.log(ratios))) < 1.1, isa
+        squares = [(e.native_rms[isa] ** 2, e.peer_rms**2) for e in errors]
+        ours, theirs = np.sqrt(np.mean(squares, axis=0))
+        assert ours <= 1.5 * theirs, isa
         within = [e.native[isa] <= 1.5 * e.peer + 1e-6 for e in errors]
         assert np.mean(within) >= 0.95, isa
 

@@ -321,6 +321,8 @@ def test_truncate_dim_keeps_the_first_numbers(folder, means, dim):
             "processing_kwargs in .* must be empty",
         ),
         ({"do_lower_case": 1}, "do_lower_case in .* must be true or false, not 1"),
+        ({"do_lower_case": []}, r"do_lower_case in .* must be true or false, not \[\]"),
+        ({"do_lower_case": 0.0}, "do_lower_case in .* must be true or false, not 0.0"),
         ({"lowercase": True}, "must have no keys but max_seq_length, .* not 'lowercase'"),
     ],
 )
