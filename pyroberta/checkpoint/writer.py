@@ -38,12 +38,10 @@ def save_checkpoint(
         config: for ``config.json``.
         tensors: float32 arrays.
     """
-    parts = _wide_first(
-        {
-            name: Part("F32", array.shape, functools.partial(np.asarray, array, np.float32))
-            for name, array in tensors.items()
-        }
-    )
+    parts = {
+        name: Part("F32", array.shape, functools.partial(np.asarray, array, np.float32))
+        for name, array in tensors.items()
+    }
     header = _header(parts, {"format": "pt", SAVED_AS: saved_as(config)})
     with _folder_files(path, SINGLE_FILE, config) as out:
         out.write(header)

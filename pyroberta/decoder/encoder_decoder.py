@@ -7,7 +7,6 @@ cross attention. What is computed here is the layer between them, where their wi
 from __future__ import annotations
 
 import copy
-import copyreg
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -86,7 +85,7 @@ class RobertaEncoderDecoder:
     def __reduce__(self) -> tuple[Any, ...]:
         """One of a folder is pickled as its path and options, another as its two models."""
         if self._opened is None:
-            return copyreg.__newobj__, (type(self),), self.__dict__  # type: ignore[attr-defined]
+            return _with_state, (type(self), self.__dict__)
         return _reopen, (type(self), *self._opened)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RobertaEncoderDecoder:
@@ -94,9 +93,7 @@ class RobertaEncoderDecoder:
         return copy.copy(self)
 
     def __copy__(self) -> RobertaEncoderDecoder:
-        copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__)
-        return copied
+        return _with_state(type(self), self.__dict__)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(encoder={self.encoder!r}, decoder={self.decoder!r})"
@@ -333,6 +330,13 @@ class RobertaEncoderDecoder:
                 options[name] = getattr(self, name)
         hidden = self.encode(input_ids, attention_mask)
         return {"encoder_hidden_state": hidden, "encoder_attention_mask": attention_mask}, options
+
+
+def _with_state(cls: type[RobertaEncoderDecoder], state: dict[str, Any]) -> RobertaEncoderDecoder:
+    """A model of the same parts."""
+    made = object.__new__(cls)
+    made.__dict__.update(state)
+    return made
 
 
 def _reopen(

@@ -95,8 +95,8 @@ _WRONG: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def cases() -> Iterator[Case]:
-    """Each kind for each argument."""
+def make_model() -> Any:
+    """A decoder that takes all of ``ARGUMENTS``."""
     import pyroberta
 
     config = pyroberta.RobertaConfig(
@@ -108,7 +108,12 @@ def cases() -> Iterator[Case]:
         max_positions=40,
         use_cross_attention=True,
     )
-    model = pyroberta.RobertaForCausalLM.from_config(config, seed=0)
+    return pyroberta.RobertaForCausalLM.from_config(config, seed=0)
+
+
+def cases() -> Iterator[Case]:
+    """Each kind for each argument."""
+    model = make_model()
 
     def ask(name: str, value: Any) -> str:
         logits = model(**{**ARGUMENTS, name: value}).logits

@@ -7,37 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from faults.arrays import ARGUMENTS, make_model
 
 import pyroberta
 from pyroberta import InputError
 
-IDS = np.array([[0, 5, 6, 2], [0, 7, 2, 1]])
-MASK = np.array([[1, 1, 1, 1], [1, 1, 1, 0]])
-ARGUMENTS: dict[str, Any] = {
-    "input_ids": IDS,
-    "attention_mask": MASK,
-    "token_type_ids": np.zeros((2, 4), np.int64),
-    "position_ids": np.full((2, 4), 3),
-    "attention_head_mask": np.ones((2, 2), np.float32),
-    "encoder_hidden_state": np.ones((2, 3, 32), np.float32),
-    "encoder_attention_mask": np.ones((2, 3)),
-    "cross_attention_head_mask": np.ones((2, 2)),
-    "logit_positions": np.array([[0, 0], [1, 1]]),
-}
-
 
 @pytest.fixture(scope="module")
 def model() -> pyroberta.RobertaForCausalLM:
-    config = pyroberta.RobertaConfig(
-        vocab_size=50,
-        num_blocks=2,
-        hidden_size=32,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_positions=40,
-        use_cross_attention=True,
-    )
-    return pyroberta.RobertaForCausalLM.from_config(config, seed=0)
+    return make_model()
 
 
 class Unreadable:
