@@ -11,6 +11,7 @@ _Ints = NDArray[np.int64]
 _Bytes = NDArray[np.uint8]
 
 version: str
+threads: str  # whose threads run the kernels: "pool" (our own) or "openmp"
 attention_queries: int
 
 class Kernels:

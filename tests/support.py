@@ -179,6 +179,7 @@ def runs_here(isa: str) -> bool:
 
 
 # Of tests of what the reference has not: its threads, or bits that do not depend on the batch.
+OPENMP = runs_here("scalar") and kernels.core().threads == "openmp"
 needs_core = pytest.mark.skipif(not runs_here("scalar"), reason="the compiled extension is missing")
 
 # The build in use where nothing else is asked for.

@@ -86,6 +86,8 @@ _BUILDS = re.findall(r"^BUILD\((\w+)", (ROOT / "csrc/isa/builds.inc").read_text(
 
 # The folder that another version of pyroberta is installed in, to take turns with this one.
 BEFORE = os.environ.get("PYROBERTA_BEFORE", "")
+# The folder that it is installed in over OpenMP's threads (cmake.define.PYROBERTA_THREADS=openmp).
+OPENMP = os.environ.get("PYROBERTA_OPENMP", "")
 
 _PYROBERTA = Spec(
     module="pyroberta_engine",
@@ -103,6 +105,7 @@ ENGINES: dict[str, Spec] = {
         _PYROBERTA, option="packed", compute_types=COMPUTE_TYPES
     ),
     "pyroberta-before": dataclasses.replace(_PYROBERTA, environment={"PYTHONPATH": BEFORE}),
+    "pyroberta-openmp": dataclasses.replace(_PYROBERTA, environment={"PYTHONPATH": OPENMP}),
     "pyroberta-packed-before": dataclasses.replace(
         _PYROBERTA,
         option="packed",

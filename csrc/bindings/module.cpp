@@ -44,6 +44,7 @@ PYBIND11_MODULE(_core, m) {
   using namespace pyroberta;
   m.doc() = "The compiled kernels. Private: use the pyroberta package.";
   m.attr("version") = PYROBERTA_VERSION;
+  m.attr("threads") = PYROBERTA_THREADS;
   m.attr("attention_queries") = kAttentionQueries;
 
   find_main_thread();

@@ -1,9 +1,7 @@
 // Threads: work handed out task by task, phase after phase, to whichever thread has a core.
 //
-// A pool of our own, since OpenMP has traps that end a process (an exception that leaves a region,
-// a thread that cannot be created, a fork after a region), gives each calling thread a pool of its
-// own, and waits at the end of a region for threads that have nothing to do: where another process
-// takes one of two cores, a short call then takes far longer than with this pool.
+// Two bodies: a pool of our own (pool.cpp) or OpenMP (openmp.cpp), as PYROBERTA_THREADS says when
+// the extension is built. Results are the same to the bit, since tasks are.
 #pragma once
 
 #include <algorithm>
@@ -40,8 +38,8 @@ struct Shares {
 // Where this thread has an Interruption, it is asked every twentieth of a second; once it says so,
 // no further task runs, of any phase.
 //
-// Any number of threads may have one at a time: helpers go where there is work. In the child of a
-// fork the pool begins anew.
+// Any number of threads may have one at a time: the pool's helpers go where there is work, OpenMP
+// gives each its own. In the child of a fork the pool begins anew; OpenMP's Team has one thread.
 class Team {
  public:
   // At most `threads` threads in all; fewer where the system has no more to give.
@@ -97,14 +95,22 @@ class Team {
 
   void run_phase(const Shares& tasks, Call call, const void* context);
 
-  // Asks the interruption, where it is time.
-  void ask();
+  // All tasks in this thread.
+  void run_alone(std::size_t count, Call call, const void* context);
+
+  // Ctrl-C has to end a call within 0.2 s; taking the GIL to see may take 5 ms where others want
+  // it.
+  static constexpr std::chrono::milliseconds kQuestions{50};
+
+  // Asks the interruption, where it is time; whether it has ever said that the call shall end.
+  bool ask();
 
   UsualArithmetic usual_arithmetic_;
   Interruption* interruption_ = Interruption::current();
-  std::chrono::steady_clock::time_point next_question_;
+  std::chrono::steady_clock::time_point next_question_ =
+      std::chrono::steady_clock::now() + kQuestions;
   bool stopped_ = false;
-  int slot_ = -1;  // where helpers find this team's phases; -1 for none
+  int slot_ = -1;  // where the pool's helpers find this team's phases; -1 for none
   int size_ = 1;
 };
 

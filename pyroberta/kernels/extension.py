@@ -120,7 +120,7 @@ def show_config() -> None:
             f"{chosen_isa()} (built: {' '.join(core().built_isas())}; "
             f"can run here: {' '.join(available_isas())})"
         )
-        lines["threads"] = str(get_num_threads())
+        lines["threads"] = f"{get_num_threads()} ({core().threads})"
     else:
         lines["kernels"] = "reference (the compiled extension is missing)"
     lines["compute types"] = " ".join(COMPUTE_TYPES)

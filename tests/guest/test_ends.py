@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from support import needs_core, run_python
+from support import OPENMP, needs_core, run_python
 
 pytestmark = [
     needs_core,
@@ -217,6 +217,7 @@ except KeyboardInterrupt:
     assert run_python(code).stdout == "[True, True, True, True, True]\n"
 
 
+@pytest.mark.skipif(OPENMP, reason="OpenMP places its own threads")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="affinity of threads is Linux's")
 def test_helpers_have_the_affinity_of_the_process_not_of_the_first_caller():
     code = (
