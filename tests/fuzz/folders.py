@@ -7,7 +7,9 @@ needs ``atheris``. TARGET is one of ``TARGETS``, CORPUS a folder; an empty one i
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import shutil
 import sys
 import tempfile
@@ -188,8 +190,13 @@ def main() -> None:
     import atheris
 
     target = sys.argv.pop(1)
+    # Before anything else imports them: what is not instrumented guides nothing.
     with atheris.instrument_imports(include=["pyroberta"]):
-        pass
+        import pyroberta
+
+        for module in pkgutil.walk_packages(pyroberta.__path__, "pyroberta."):
+            if not module.name.endswith(("__main__", "_core")):
+                importlib.import_module(module.name)
     _, seed, attempt = prepare(target)
     corpus = next((Path(arg) for arg in sys.argv[1:] if not arg.startswith("-")), None)
     if corpus is not None and not any(corpus.iterdir()):
