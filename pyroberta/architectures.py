@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .checkpoint.adapter import read_task
-from .checks import excerpt
+from .checks import excerpt, is_name_of
 from .config import RobertaConfig, read_config_json
 from .decoder.causal import RobertaForCausalLM
 from .errors import ConfigError
@@ -58,7 +58,7 @@ def find_class(
 ) -> type[Model[Any]]:
     """The class that ``from_pretrained`` opens a folder as; raises as it does."""
     if architecture is not None:
-        if architecture not in _BY_ARCHITECTURE:
+        if not is_name_of(architecture, _BY_ARCHITECTURE):
             raise ConfigError(
                 f"architecture must be one of {', '.join(_BY_ARCHITECTURE)}, "
                 f"not {excerpt(architecture)}"
@@ -75,7 +75,7 @@ def class_named(config: Mapping[str, Any]) -> type[Model[Any]]:
     """The class that a ``config.json`` names. Raises ConfigError unless it is one that is known."""
     RobertaConfig.from_hf(config)  # another family is refused by its own reason first
     named = config.get("architectures")
-    if not isinstance(named, list) or len(named) != 1 or named[0] not in _BY_CLASS:
+    if not isinstance(named, list) or len(named) != 1 or not is_name_of(named[0], _BY_CLASS):
         raise ConfigError(
             f"architectures in config.json must be one of {', '.join(_BY_CLASS)}, "
             f"not {excerpt(named)}; "

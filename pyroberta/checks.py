@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import operator
 import sys
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def check_flag(
 def pick_flag(name: str, asked: bool | None, default: bool) -> bool:
     """What a call asked for, or ``default`` for ``None``. Raises InputError."""
     return default if asked is None else check_flag(name, asked, what="True, False or None")
+
+
+def is_name_of(value: object, names: Container[str]) -> bool:
+    """Whether ``value`` is one of ``names``; what cannot be a key of a dictionary is none."""
+    return isinstance(value, str) and value in names
 
 
 def check_path(

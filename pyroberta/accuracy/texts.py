@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..architectures import find_class
-from ..checks import check_count
+from ..checks import check_count, is_name_of
 from ..compute_types import COMPUTE_TYPES
 from ..config import RobertaConfig
 from ..errors import InputError
@@ -170,7 +170,7 @@ def compare(
 
 
 def _check_types(compute_types: Sequence[str] | None, against: str) -> list[str]:
-    if against not in _AGAINST:
+    if not is_name_of(against, _AGAINST):
         raise InputError(f"against must be one of {', '.join(_AGAINST)}, not {against!r}")
     known = COMPUTE_TYPES
     if compute_types is None:

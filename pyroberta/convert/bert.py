@@ -26,7 +26,7 @@ from ..activations import canonical_activation
 from ..arrays import Array
 from ..checkpoint import Part, Tensor
 from ..checkpoint.names import rename
-from ..checks import excerpt
+from ..checks import excerpt, is_name_of
 from ..errors import CheckpointError, ConfigError
 
 # What is read of BERT's classes, and what they become.
@@ -84,7 +84,7 @@ def class_of(config: Mapping[str, Any], names: set[str]) -> str:
         ConfigError: a class that has no like, or none is named and the tensors do not tell.
     """
     named = config.get("architectures")
-    if isinstance(named, list) and len(named) == 1 and named[0] in CLASSES:
+    if isinstance(named, list) and len(named) == 1 and is_name_of(named[0], CLASSES):
         return CLASSES[named[0]]
     if named is None and "classifier.weight" not in names:
         if "qa_outputs.weight" in names:

@@ -6,6 +6,7 @@ that know the compiled extension.
 
 from __future__ import annotations
 
+from ..checks import is_name_of
 from ..compute_types import COMPUTE_TYPES
 from ..errors import ConfigError
 from .contract import HeadLinear, Kernels, RunResult
@@ -51,9 +52,9 @@ def choose_kernels(backend: str, compute_type: str) -> Kernels:
     Raises:
         ConfigError: another name.
     """
-    if backend not in _TYPES:
+    if not is_name_of(backend, _TYPES):
         raise ConfigError(f"backend must be 'native' or 'reference', not {backend!r}")
-    if compute_type not in _TYPES[backend]:
+    if not is_name_of(compute_type, _TYPES[backend]):
         names = " or ".join(repr(name) for name in _TYPES[backend])
         raise ConfigError(
             f"compute_type must be {names} on the {backend} backend, not {compute_type!r}"

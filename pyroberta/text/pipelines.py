@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal, overload
 
-from ..checks import check_count, check_path, excerpt
+from ..checks import check_count, check_path, excerpt, is_name_of
 from ..decoder.causal import RobertaForCausalLM
 from ..decoder.encoder_decoder import RobertaEncoderDecoder
 from ..errors import ConfigError
@@ -107,7 +107,7 @@ def pipeline(
         >>> [answer["token_str"] for answer in fill("Please close the <mask>.")]  # doctest: +SKIP
         [' door', ...]
     """
-    if task not in _TASKS:
+    if not is_name_of(task, _TASKS):
         raise ConfigError(f"task must be one of {', '.join(_TASKS)}, not {excerpt(task)}")
     kind = _TASKS[task]
     check_count("batch_tokens", batch_tokens, 1)

@@ -14,7 +14,8 @@ from ..checks import check_count, excerpt
 from ..config import RobertaConfig
 from ..errors import InputError
 from ..opening import base_folder, find_folder, transformer_folder
-from .tokenizer_files import TokenizerFiles, import_tokenizers, read_tokenizer_files
+from .library import import_tokenizers
+from .tokenizer_files import TokenizerFiles, read_tokenizer_files
 from .vocabularies import NO_WORD, has_tokenizer
 
 Text = str | tuple[str, str]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..checks import excerpt
 from ..errors import CheckpointError
 from ..small_json import read_small
+from .library import import_tokenizers, library_reads
 from .tokenizer_settings import FLAGS, Settings, apply_settings
 from .vocabularies import build_tokenizer
 
@@ -96,27 +97,10 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     )
 
 
-def import_tokenizers() -> Any:
-    """The ``tokenizers`` library. Raises ImportError that says how to install it."""
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise ImportError(
-            f'text needs the tokenizers library: pip install "pyroberta[text]" ({error})'
-        ) from None
-    return tokenizers
-
-
 def _read(file: Path, read: Any) -> Any:
     data = read_small(file)
-    try:
+    with library_reads(f"{file} must be a file of the tokenizers library"):
         return read(data)
-    # The library raises plain Exception for a malformed file, and where it fails itself a
-    # PanicException, which is none.
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise CheckpointError(f"{file} must be a file of the tokenizers library: {error}") from None
 
 
 def _special_token(

@@ -14,6 +14,7 @@ from typing import Any
 from ..checks import excerpt
 from ..errors import CheckpointError
 from ..small_json import read_json_object, read_small
+from .library import library_reads
 from .sentencepiece_file import SentencePieces, read_sentencepieces
 from .tokenizer_settings import Settings
 
@@ -46,12 +47,8 @@ def _byte_level(folder: Path, settings: Settings, library: Any) -> Any:
     ids = read_json_object(vocab)
     lines = [line.rstrip("\n") for line in _lines(merges)]
     pairs = [tuple(line.split(" ")) for line in lines if not line.startswith("#version")]
-    try:
+    with library_reads(f"{vocab} and {merges.name} must be of one tokenizer"):
         model = library.models.BPE(ids, pairs)
-    except Exception as error:  # the library raises plain Exception, for a wrong type others
-        raise CheckpointError(
-            f"{vocab} and {merges.name} must be of one tokenizer: {error}"
-        ) from None
     backend = library.Tokenizer(model)
     backend.pre_tokenizer = library.pre_tokenizers.ByteLevel(
         add_prefix_space=settings.prefix_space() is True
@@ -70,7 +67,9 @@ def _wordpiece(folder: Path, settings: Settings, library: Any) -> Any:
             "AutoTokenizer.from_pretrained(path).save_pretrained(path)"
         )
     words = {line.rstrip("\n"): i for i, line in enumerate(_lines(folder / "vocab.txt"))}
-    backend = library.Tokenizer(library.models.WordPiece(words, unk_token=_text(settings, "unk")))
+    with library_reads(f"{folder / 'vocab.txt'} must hold the words of a WordPiece tokenizer"):
+        model = library.models.WordPiece(words, unk_token=_text(settings, "unk"))
+    backend = library.Tokenizer(model)
     # What it does to a text is set by the settings, or else by the defaults of its class.
     backend.normalizer = library.normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
@@ -120,9 +119,9 @@ def _fast_bpe(folder: Path, settings: Settings, library: Any) -> Any:
     for a, b in pairs:
         for piece in (a, b, a + b):
             pieces.setdefault(piece, NO_WORD + len(pieces))
-    backend = library.Tokenizer(
-        library.models.BPE(pieces, pairs, unk_token="<unk>", end_of_word_suffix="</w>")
-    )
+    with library_reads(f"{vocab} and {codes.name} must be of one tokenizer"):
+        model = library.models.BPE(pieces, pairs, unk_token="<unk>", end_of_word_suffix="</w>")
+    backend = library.Tokenizer(model)
     backend.pre_tokenizer = library.pre_tokenizers.Split(
         library.Regex(f"[^{_SPACE}]+\\n?"), "removed", invert=True
     )
@@ -154,7 +153,9 @@ def _unigram(folder: Path, settings: Settings, library: Any) -> Any:
         first = [(name, 0.0) for name in ("<s>", "<pad>", "</s>", "<unk>")]
         skipped = 3
     pieces = [*first, *read.pieces[skipped:], ("<mask>", 0.0)]
-    backend = library.Tokenizer(library.models.Unigram(pieces, unk_id=3, byte_fallback=False))
+    with library_reads(f"{file} must hold the pieces of a Unigram tokenizer"):
+        model = library.models.Unigram(pieces, unk_id=3, byte_fallback=False)
+    backend = library.Tokenizer(model)
     scheme = "never" if settings.flag("add_prefix_space") is False else "always"
     space = {"replacement": "▁", "prepend_scheme": scheme}
     spaces = library.pre_tokenizers.Metaspace(**space)
@@ -190,12 +191,8 @@ def _is_camembert(folder: Path, settings: Settings) -> bool:
 
 
 def _charsmap(file: Path, read: SentencePieces, library: Any) -> Any:
-    try:
+    with library_reads(f"{file} must have a sound table of characters"):
         return library.normalizers.Precompiled(read.charsmap)
-    except BaseException as error:  # a PanicException is no Exception
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise CheckpointError(f"{file} must have a sound table of characters: {error}") from None
 
 
 def _lines(file: Path) -> list[str]:

@@ -93,7 +93,18 @@ def test_a_missing_folder_or_file_is_a_file_not_found_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "named", [None, [], ["RobertaModel", "RobertaForMaskedLM"], ["BertModel"], "RobertaModel", [3]]
+    "named",
+    [
+        None,
+        [],
+        ["RobertaModel", "RobertaForMaskedLM"],
+        ["BertModel"],
+        "RobertaModel",
+        [3],
+        [{"RobertaModel": 0}],
+        [["RobertaModel"]],
+        [None],
+    ],
 )
 def test_architectures_must_name_one_known_class_unless_the_call_does(named, tmp_path):
     path = write_folder(tmp_path, TINY | {"architectures": named}, draw_tensors(TINY, "base"))

@@ -255,6 +255,16 @@ def test_every_cut_of_a_model_is_read_or_refused(tmp_path):
     assert refused > len(whole) / 2
 
 
+@pytest.mark.parametrize("piece", ["b", "é", "bb"])
+def test_a_merge_longer_than_every_word_is_refused(piece, tmp_path, capfd):
+    """The library fails at each with a panic, which is no ``Exception``."""
+    ids = {"<s>": 0, "</s>": 1, "a": 2, piece: 3}
+    long = "a" * 5
+    files = {"vocab.json": ids | {long: 4}, "merges.txt": f"{long} {piece}\n"}
+    with pytest.raises(CheckpointError, match=r"vocab\.json and merges\.txt must be of one"):
+        Tokenizer.from_pretrained(folder(tmp_path, files))
+
+
 @pytest.mark.parametrize("named", ["BertJapaneseTokenizer", "RobertaTokenizer", "T5Tokenizer"])
 def test_a_vocabulary_for_another_class_is_refused(named, tmp_path):
     for build in (wordpiece, unigram):
