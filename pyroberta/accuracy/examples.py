@@ -160,7 +160,9 @@ class ExampleReader:
         if not self.with_vectors:
             pair = example.text_pair
             text = example.text if pair is None else (example.text, pair)
-            ids, types = self._tokenizer.encode_typed(text, index)
+            tokenizer = self._tokenizer
+            read = tokenizer.encode_with_offsets(text, index, max_tokens=tokenizer.max_tokens)
+            ids, types = read.ids, read.types
             places = self._places(ids)
             gold = None
             if self.score_name == "accuracy":

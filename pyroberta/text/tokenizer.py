@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from ..checks import check_count, excerpt
 from ..config import RobertaConfig
 from ..errors import InputError
 from ..opening import base_folder, find_folder, transformer_folder
+from .encoding import Encoding, cut
 from .library import import_tokenizers
 from .tokenizer_files import TokenizerFiles, read_tokenizer_files
 from .vocabularies import NO_WORD, has_tokenizer
@@ -42,6 +44,7 @@ class Tokenizer:
             has no such token.
         special_ids: those of the tokens that stand for no text.
         name: the file that it was read from.
+        truncation_side: ``"right"`` or ``"left"``: where a text that is too long is cut.
         gives_types: whether its class gives types to the tokens of a pair, as BERT's does.
 
     Example:
@@ -75,13 +78,9 @@ class Tokenizer:
         added = self._backend.get_added_tokens_decoder().items()
         special = {token_id for token_id, token in added if token.special}
         self.special_ids = frozenset(special | {one for one in roles if one is not None})
-        if self.max_tokens is None:
-            self._backend.no_truncation()
-        else:
-            direction = files.truncation_side
-            if direction is None:
-                direction = (self._backend.truncation or {}).get("direction", "right")
-            self._backend.enable_truncation(self.max_tokens, direction=direction)
+        truncation = self._backend.truncation or {}
+        self.truncation_side = files.truncation_side or truncation.get("direction", "right")
+        self._backend.no_truncation()  # what is too long is cut here, and how much is told
 
     def _pad_token_id(self, token: str, config: RobertaConfig | None) -> int:
         """The tokenizer's own pad; the model's where that is missing or has no row in the model.
@@ -168,18 +167,64 @@ class Tokenizer:
 
     def encode_one(self, text: Text, index: int = 0, add_special_tokens: bool = True) -> list[int]:
         """The ids of one text; ``index`` is its number in errors. Raises as ``encode`` does."""
-        return self._encode(text, index, add_special_tokens)[0]
+        ids: list[int] = self._encode(text, index, add_special_tokens).ids
+        if self.max_tokens is not None and len(ids) > self.max_tokens:
+            return self.encode_with_offsets(
+                text, index, add_special_tokens=add_special_tokens, max_tokens=self.max_tokens
+            ).ids
+        return self._check(ids, text, index, add_special_tokens)
 
-    def encode_typed(self, text: Text, index: int = 0) -> tuple[list[int], list[int] | None]:
-        """The ids of one text, and the type of each token.
+    def encode_with_offsets(
+        self,
+        text: Text,
+        index: int = 0,
+        *,
+        add_special_tokens: bool = True,
+        max_tokens: int | None = None,
+    ) -> Encoding:
+        """The tokens of one text with where each stands in it.
 
-        A tokenizer of BERT's gives the second text of a pair the type 1; ``None`` for one of
-        RoBERTa's, which knows no types. Raises as ``encode`` does.
+        Args:
+            text: a ``str``, or a pair of them.
+            index: its number in errors.
+            add_special_tokens: put ``<s>`` and ``</s>`` around.
+            max_tokens: cut the text to these many; ``None``: it stays whole, however long. See
+                ``Encoding.windows``.
+
+        Raises:
+            InputError: as ``encode``.
+
+        Example:
+            >>> tokenizer.encode_with_offsets("A short text.").offsets  # doctest: +SKIP
+            [(0, 0), (0, 1), (2, 7), (8, 12), (12, 13), (0, 0)]
         """
-        ids, encoded = self._encode(text, index, True)
-        return ids, list(encoded.type_ids) if self.gives_types else None
+        encoded = self._encode(text, index, add_special_tokens)
+        encoding = Encoding(
+            ids=encoded.ids,
+            types=encoded.type_ids if self.gives_types else None,
+            offsets=encoded.offsets,
+            sequences=encoded.sequence_ids,
+            word_ids=encoded.word_ids,
+            texts=text if isinstance(text, tuple) else (text,),
+        )
+        if max_tokens is not None:
+            encoding = cut(encoding, max_tokens, self.truncation_side)
+        ids = self._check(encoding.ids, text, index, add_special_tokens, max_tokens)
+        return dataclasses.replace(encoding, ids=ids)
 
-    def _encode(self, text: Text, index: int, add_special_tokens: bool) -> tuple[list[int], Any]:
+    def limit(self, max_length: int | None) -> int | None:
+        """The most tokens of a row: the model's limit, and ``max_length`` where that is less.
+
+        Raises:
+            InputError: ``max_length`` is no integer of at least 1.
+        """
+        limits = [] if self.max_tokens is None else [self.max_tokens]
+        if max_length is not None:
+            limits.append(check_count("max_length", max_length, 1))
+        return min(limits, default=None)
+
+    def _encode(self, text: Text, index: int, add_special_tokens: bool) -> Any:
+        """What the library gives, uncut and unchecked."""
         parts = text if isinstance(text, tuple) and len(text) == 2 else (text,)
         for part in parts:
             if not isinstance(part, str):
@@ -192,28 +237,33 @@ class Tokenizer:
                     f"not one with the lone surrogate {part[error.start]!r} at {error.start}"
                 ) from None
         try:
-            encoded = self._backend.encode(*parts, add_special_tokens=add_special_tokens)
+            return self._backend.encode(*parts, add_special_tokens=add_special_tokens)
         except Exception as error:  # the library raises plain Exception
             raise InputError(
                 f"texts[{index}] must be text that the tokenizer takes, not {_shown(text)}: {error}"
             ) from None
-        ids: list[int] = encoded.ids
+
+    def _check(
+        self,
+        ids: list[int],
+        text: Text,
+        index: int,
+        complete: bool,
+        max_tokens: int | None = None,
+    ) -> list[int]:
+        """``ids`` with the unknown one for pieces that are no words; else InputError."""
         last = max(ids, default=-1)
         if last >= NO_WORD:
             ids = [self._unknown_id if one >= NO_WORD else one for one in ids]
             last = max(ids)
-        self._check(ids, last, text, index, add_special_tokens)
-        return ids, encoded
-
-    def _check(self, ids: list[int], last: int, text: Text, index: int, complete: bool) -> None:
         if complete and not ids:
             raise InputError(
                 f"texts[{index}] must encode to at least one token, not to none: {_shown(text)}"
             )
-        # The library does not cut where the special tokens alone fill the limit.
-        if self.max_tokens is not None and len(ids) > self.max_tokens:
+        # No text is left to cut where the special tokens alone fill the limit.
+        if max_tokens is not None and len(ids) > max_tokens:
             raise InputError(
-                f"texts[{index}] must encode to at most max_tokens ({self.max_tokens}) tokens "
+                f"texts[{index}] must encode to at most max_tokens ({max_tokens}) tokens "
                 f"with the special ones, not {len(ids)}"
             )
         if self.vocab_size is not None and last >= self.vocab_size:
@@ -222,6 +272,7 @@ class Tokenizer:
                 f"not {last} ({self.id_to_token(last)!r}): "
                 "the tokenizer has words that the model lacks"
             )
+        return ids
 
     def pad(self, rows: Sequence[Sequence[int]]) -> tuple[IntArray, BoolArray]:
         """``input_ids`` and ``attention_mask``, each ``[batch, tokens]``, filled up on the right.

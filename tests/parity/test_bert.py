@@ -92,7 +92,7 @@ def test_outputs_are_those_of_transformers(head, lower, tmp_path):
         read = tokenizer(*text) if isinstance(text, tuple) else tokenizer(text)
         ids, types = read["input_ids"], read["token_type_ids"]
         assert own.encode([text]) == [ids]
-        assert own.encode_typed(text) == (ids, types)
+        assert own.encode_with_offsets(text).types == types
         for model, other, tolerance in ((ours, theirs, 1e-5), (reference, exact, 1e-9)):
             want = outputs(other, ids, types, head)
             got = outputs(model, ids, types, head)

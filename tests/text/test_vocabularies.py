@@ -72,11 +72,12 @@ def test_wordpiece(settings, ids, tmp_path):
 
 def test_wordpiece_pairs_have_types(tmp_path):
     tokenizer = wordpiece(tmp_path)
-    assert tokenizer.encode_typed(("the", "dog x")) == ([2, 5, 3, 6, 15, 3], [0, 0, 0, 1, 1, 1])
-    assert tokenizer.encode_typed("the") == ([2, 5, 3], [0, 0, 0])
+    pair = tokenizer.encode_with_offsets(("the", "dog x"))
+    assert (pair.ids, pair.types) == ([2, 5, 3, 6, 15, 3], [0, 0, 0, 1, 1, 1])
+    assert tokenizer.encode_with_offsets("the").types == [0, 0, 0]
     assert tokenizer.decode([2, 5, 6, 7, 3], skip_special_tokens=True) == "the dogs"
     other = wordpiece(tmp_path / "b", tokenizer_class="DistilBertTokenizer")
-    assert other.encode_typed(("the", "dog"))[1] is None
+    assert other.encode_with_offsets(("the", "dog")).types is None
 
 
 @pytest.mark.parametrize(
