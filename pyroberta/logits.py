@@ -15,6 +15,12 @@ def softmax(logits: Array) -> Array:
     return weights
 
 
+def sigmoid(logits: Array) -> Array:
+    """``1 / (1 + exp(-x))`` in float64."""
+    x: Array = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    return x
+
+
 def log_softmax(logits: Array) -> Array:
     """``x - max - log(sum(exp(x - max)))`` over the last axis, in float64."""
     x = logits.astype(np.float64)

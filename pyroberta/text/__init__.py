@@ -5,7 +5,9 @@ from __future__ import annotations
 from .embedding import FeatureExtraction, SentenceEmbedding
 from .fill_mask import FillMask
 from .pipelines import pipeline
+from .text_classification import TextClassification
 from .text_generation import Text2TextGeneration, TextGeneration
+from .token_classification import TokenClassification
 from .tokenizer import Tokenizer
 
 __all__ = [
@@ -13,7 +15,9 @@ __all__ = [
     "FillMask",
     "SentenceEmbedding",
     "Text2TextGeneration",
+    "TextClassification",
     "TextGeneration",
+    "TokenClassification",
     "Tokenizer",
     "pipeline",
 ]

@@ -22,6 +22,7 @@ class Encoding:
             looks pieces up; ``None`` for one that the tokenizer added.
         texts: what was encoded, one or two.
         n_cut: how many tokens were left out for the model's limit.
+        places: of a cut or a window: where each token stood in the whole; ``None``: it is whole.
 
     Example:
         >>> encoding = tokenizer.encode_with_offsets("A short text.")  # doctest: +SKIP
@@ -36,6 +37,7 @@ class Encoding:
     word_ids: list[int | None]
     texts: tuple[str, ...]
     n_cut: int = 0
+    places: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -64,6 +66,7 @@ class Encoding:
             sequences=[self.sequences[i] for i in places],
             word_ids=[self.word_ids[i] for i in places],
             n_cut=self.n_cut + len(self.ids) - len(places),
+            places=[i if self.places is None else self.places[i] for i in places],
         )
 
     def windows(self, max_tokens: int, stride: int, *, sequence: int = 0) -> list[list[int]]:

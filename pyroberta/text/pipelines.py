@@ -9,14 +9,22 @@ from ..checks import check_count, check_path, excerpt, is_name_of
 from ..decoder.causal import RobertaForCausalLM
 from ..decoder.encoder_decoder import RobertaEncoderDecoder
 from ..errors import ConfigError
-from ..models import Model, RobertaForMaskedLM, RobertaModel
+from ..models import (
+    Model,
+    RobertaForMaskedLM,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+    RobertaModel,
+)
 from ..opening import find_folder
 from ..shipped import SHIPPED
 from .batching import BATCH_TOKENS
 from .embedding import FeatureExtraction, SentenceEmbedding
 from .fill_mask import FillMask
 from .task import Loading, Task, as_tokenizer
+from .text_classification import TextClassification
 from .text_generation import Text2TextGeneration, TextGeneration
+from .token_classification import TokenClassification
 from .tokenizer import Tokenizer
 
 _PathLike = str | os.PathLike[str]
@@ -26,9 +34,12 @@ _TASKS: dict[str, type[Task]] = {
     "fill-mask": FillMask,
     "feature-extraction": FeatureExtraction,
     "sentence-embedding": SentenceEmbedding,
+    "text-classification": TextClassification,
+    "token-classification": TokenClassification,
     "text-generation": TextGeneration,
     "text2text-generation": Text2TextGeneration,
 }
+_ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 
 
 @overload
@@ -49,6 +60,18 @@ def pipeline(
     model: _PathLike | RobertaModel | None = None,
     **options: Any,
 ) -> SentenceEmbedding: ...
+@overload
+def pipeline(
+    task: Literal["text-classification", "sentiment-analysis"],
+    model: _PathLike | RobertaForSequenceClassification,
+    **options: Any,
+) -> TextClassification: ...
+@overload
+def pipeline(
+    task: Literal["token-classification", "ner"],
+    model: _PathLike | RobertaForTokenClassification,
+    **options: Any,
+) -> TokenClassification: ...
 @overload
 def pipeline(
     task: Literal["text-generation"],
@@ -80,6 +103,10 @@ def pipeline(
         task: ``"fill-mask"``: the words at a mask (``FillMask``);
             ``"feature-extraction"``: the vector of each token (``FeatureExtraction``);
             ``"sentence-embedding"``: one vector for each text (``SentenceEmbedding``);
+            ``"text-classification"`` (``"sentiment-analysis"``): the labels of a text
+            (``TextClassification``);
+            ``"token-classification"`` (``"ner"``): the entities in a text
+            (``TokenClassification``);
             ``"text-generation"``: how each text goes on (``TextGeneration``);
             ``"text2text-generation"``: a text for each text (``Text2TextGeneration``).
         model: a checkpoint's folder, for embeddings also one of sentence-transformers; its Hub
@@ -107,6 +134,7 @@ def pipeline(
         >>> [answer["token_str"] for answer in fill("Please close the <mask>.")]  # doctest: +SKIP
         [' door', ...]
     """
+    task = _ALIASES.get(task, task) if isinstance(task, str) else task
     if not is_name_of(task, _TASKS):
         raise ConfigError(f"task must be one of {', '.join(_TASKS)}, not {excerpt(task)}")
     kind = _TASKS[task]

@@ -150,6 +150,11 @@ class Tokenizer:
         """The library's name for how it splits words: ``"BPE"``, ``"Unigram"``, ..."""
         return type(self._backend.model).__name__
 
+    @property
+    def subword_prefix(self) -> str:
+        """What a token that goes on with a word begins with (WordPiece's ``##``); ``""``: none."""
+        return getattr(self._backend.model, "continuing_subword_prefix", None) or ""
+
     def encode(self, texts: Sequence[Text], *, add_special_tokens: bool = True) -> list[list[int]]:
         """The ids of each text, cut to ``max_tokens``.
 

@@ -1,0 +1,347 @@
+"""What the tasks over texts share: options, reading ahead, windows, batches, and what was cut."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..architectures import find_class
+from ..checks import check_count, excerpt, pick_flag
+from ..errors import ConfigError, InputError
+from ..kernels.arithmetic import usual_steps
+from ..opening import transformer_folder
+from .batching import BATCH_TOKENS, plan_batches
+from .encoding import Encoding, cut
+from .task import Loading, Self, Task
+from .tokenizer import Text, Tokenizer
+
+# Texts are encoded so many batches at a time, and as many ahead of those that are computed.
+_BATCHES_AHEAD = 4
+# A guess, for how much text makes a batch; a wrong one makes chunks larger or smaller.
+_LETTERS_A_TOKEN = 4
+
+
+class Answer(dict[str, Any]):
+    """A dictionary that also knows how many tokens of its text were left out: ``truncation``."""
+
+    truncation: int = 0
+
+
+class Answers(list[Any]):
+    """A list that also knows how many tokens of its text were left out: ``truncation``."""
+
+    truncation: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextOptions:
+    """What can be chosen for every task over texts, when it is made and for one call.
+
+    Attributes:
+        truncation: cut what is too long, and tell so; ``False``: refuse it.
+        max_length: the most tokens of a row, special ones included; ``None``: the model's limit.
+        stride: read what is too long by windows that share so many tokens, and cut nothing;
+            ``None``: no windows.
+    """
+
+    truncation: bool = True
+    max_length: int | None = None
+    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "truncation", pick_flag("truncation", self.truncation, True))
+        for name, low in (("max_length", 1), ("stride", 0)):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check_count(name, value, low))
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One input that is encoded: its number, what was read of it, its rows."""
+
+    index: int
+    item: Any
+    rows: list[Encoding]
+
+
+class TextTask(Task):
+    """A task that gives an answer for each text.
+
+    Called with one input or many (a list, a tuple, an array of ``str``, any iterable); ``stream``
+    gives one answer after the other. Texts are encoded in a thread of their own while the rows
+    before them are computed. Rows of any lengths are computed together, nothing is padded.
+
+    Args:
+        model: of ``model_class``.
+        tokenizer: the model's.
+        batch_tokens: the most tokens that are computed together.
+        batch_size: how many inputs ``stream`` takes before it gives their answers; ``None``: as
+            many as fill some batches. It changes no answer.
+        device: ``None``, -1 or ``"cpu"``.
+        framework, num_workers, padding: taken, without effect.
+        **options: fields of ``options_class``.
+    """
+
+    options_class: ClassVar[type[TextOptions]] = TextOptions
+    # What one input is called in errors.
+    noun: ClassVar[str] = "texts"
+    is_shipped: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        batch_size: int | None = None,
+        device: Any = None,
+        framework: Any = None,
+        num_workers: Any = None,
+        padding: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(model, tokenizer, batch_tokens=batch_tokens)
+        if str(getattr(device, "type", device)) not in ("None", "-1", "cpu"):
+            raise ConfigError(f"device must be 'cpu', not {excerpt(device)}")
+        self.batch_size = None if batch_size is None else check_count("batch_size", batch_size, 1)
+        self.options = self._changed(self.options_class(), options)
+
+    @classmethod
+    def from_folder(cls: type[Self], folder: Path, loading: Loading, **options: Any) -> Self:
+        _check_head(folder, cls.model_class, loading.options.get("adapter"))
+        return super().from_folder(folder, loading, **options)
+
+    def __repr__(self) -> str:
+        chosen = [type(self.model).__name__, repr(self.tokenizer)]
+        for field in dataclasses.fields(self.options):
+            value = getattr(self.options, field.name)
+            if value != field.default:
+                chosen.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(chosen)})"
+
+    def _changed(self, options: Any, given: dict[str, Any]) -> Any:
+        """The options with those of a call in their place."""
+        for name in ("batch_size", "num_workers", "padding"):
+            given.pop(name, None)
+        known = [field.name for field in dataclasses.fields(options)]
+        for name in given:
+            if name not in known:
+                raise TypeError(f"{name} must be an option of this task: {', '.join(known)}")
+        changed = dataclasses.replace(options, **given) if given else options
+        self._check_options(changed)
+        return changed
+
+    def _check_options(self, options: Any) -> None:
+        """Refuse options that do not fit the model."""
+
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """The answer for one input, or a list of them for several.
+
+        Raises:
+            InputError: an input that is none; it says its number.
+            TypeError: an option that is none of the task's.
+        """
+        chosen = self._changed(self.options, dict(options))
+        is_one = self.is_one(inputs, chosen)
+        items = iter([inputs]) if is_one else read_many(inputs, self.noun)
+        answers = list(self._answers_of(items, chosen, None))
+        _warn(sum(getattr(answer, "truncation", 0) > 0 for answer in answers))
+        return self.of_call(answers, inputs, options) if is_one else answers
+
+    def stream(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
+        """The answers one after the other, for inputs without end too.
+
+        Args:
+            inputs: any iterable. It is read in the calling thread, and not far ahead; with
+                ``batch_size=1`` not at all.
+            **options: as for a call.
+
+        Raises:
+            InputError, TypeError: as a call.
+        """
+        batch_size = options.get("batch_size", self.batch_size)
+        chosen = self._changed(self.options, dict(options))
+        n_cut = 0
+        for answer in self._answers_of(read_many(inputs, self.noun), chosen, batch_size):
+            n_cut += getattr(answer, "truncation", 0) > 0
+            yield answer
+        _warn(n_cut)
+
+    def is_one(self, inputs: Any, options: Any) -> bool:
+        """Whether a call's argument is one input and no list of them."""
+        return isinstance(inputs, (str, dict))
+
+    def of_call(self, answers: list[Any], item: Any, given: dict[str, Any]) -> Any:
+        """What a call with one input gives, ``given`` its options."""
+        return answers[0]
+
+    # What each task says.
+
+    def read(self, item: Any, index: int, options: Any) -> Any:
+        """An input, checked. Raises InputError."""
+        if not isinstance(item, str):
+            raise InputError(f"{self.noun}[{index}] must be a str, not {excerpt(item)}")
+        return item
+
+    def encode(self, item: Any, index: int, options: Any) -> list[Encoding]:
+        """The rows of one input."""
+        return self.encode_text(item, index, options)
+
+    def of_batch(self, output: Any) -> Sequence[Any]:
+        """What a batch's output says of each row."""
+        return list(output.logits)
+
+    def answer(self, job: Job, outputs: list[Any], options: Any) -> Any:
+        """The answer to one input, of what the model said of its rows."""
+        raise NotImplementedError
+
+    # What they share.
+
+    def encode_text(self, text: Text, index: int, options: TextOptions) -> list[Encoding]:
+        """The row of a text or pair, or one row a window.
+
+        Raises:
+            InputError: it is too long and may not be cut; there is no room for a window.
+        """
+        whole = self.tokenizer.encode_with_offsets(text, index)
+        limit = self.tokenizer.limit(options.max_length)
+        if limit is None or len(whole) <= limit:
+            return [whole]
+        if options.stride is not None:
+            lengths = [len(whole.places_of(i)) for i in range(len(whole.texts))]
+            parts = whole.windows(limit, options.stride, sequence=lengths.index(max(lengths)))
+            return [dataclasses.replace(whole.take(part), n_cut=0) for part in parts]
+        if not options.truncation:
+            raise InputError(
+                f"{self.noun}[{index}] must have at most {limit} tokens with the special ones, "
+                f"not {len(whole)}; truncation=True cuts it, stride=... reads it by windows"
+            )
+        part = cut(whole, limit, self.tokenizer.truncation_side)
+        if len(part) > limit:
+            raise InputError(f"max_length must leave room for the special tokens, not be {limit}")
+        return [part]
+
+    def _answers_of(
+        self, inputs: Iterator[Any], options: Any, batch_size: int | None
+    ) -> Iterator[Any]:
+        return usual_steps(self._steps(inputs, options, batch_size))
+
+    def _steps(self, inputs: Iterator[Any], options: Any, batch_size: int | None) -> Iterator[Any]:
+        numbered = enumerate(inputs)
+        chunk = self._next_chunk(numbered, options, batch_size)
+        if not chunk:
+            return
+        jobs = self._encoded(chunk, options)
+        if batch_size == 1:  # nothing is read before its turn
+            while jobs:
+                yield from self._answers(jobs, options)
+                jobs = self._encoded(self._next_chunk(numbered, options, 1), options)
+            return
+        chunk = self._next_chunk(numbered, options, batch_size)
+        if not chunk:
+            yield from self._answers(jobs, options)
+            return
+        with ThreadPoolExecutor(1, "pyroberta-tokenizer") as thread:
+            while jobs:
+                encoding = thread.submit(self._encoded, chunk, options)
+                yield from self._answers(jobs, options)
+                jobs = encoding.result()
+                chunk = self._next_chunk(numbered, options, batch_size)
+
+    def _next_chunk(
+        self, inputs: Iterator[tuple[int, Any]], options: Any, batch_size: int | None
+    ) -> list[tuple[int, Any]]:
+        """The next inputs, checked: ``batch_size`` of them, or some batches full."""
+        if batch_size is not None:
+            return [
+                (i, self.read(item, i, options)) for i, item in itertools.islice(inputs, batch_size)
+            ]
+        chunk: list[tuple[int, Any]] = []
+        left = _BATCHES_AHEAD * self.batch_tokens * _LETTERS_A_TOKEN
+        for index, item in inputs:
+            chunk.append((index, self.read(item, index, options)))
+            left -= 8 + _letters(item)
+            if left <= 0:
+                break
+        return chunk
+
+    def _encoded(self, chunk: list[tuple[int, Any]], options: Any) -> list[Job]:
+        return [Job(index, item, self.encode(item, index, options)) for index, item in chunk]
+
+    def _answers(self, jobs: list[Job], options: Any) -> Iterator[Any]:
+        """The answers to some inputs, all computed before the first is given."""
+        rows = [row for job in jobs for row in job.rows]
+        outputs = self._compute(rows)
+        start = 0
+        for job in jobs:
+            end = start + len(job.rows)
+            answer = self.answer(job, outputs[start:end], options)
+            n_cut = sum(row.n_cut for row in job.rows)
+            if n_cut and hasattr(answer, "truncation"):
+                answer.truncation = n_cut
+            yield answer
+            start = end
+
+    def _compute(self, rows: Sequence[Encoding]) -> list[Any]:
+        """What the model says of each row."""
+        outputs: list[Any] = [None] * len(rows)
+        has_types = self.config_of(self.model).max_token_types > 1
+        for batch in plan_batches([len(row) for row in rows], self.batch_tokens):
+            types = None
+            if has_types and any(rows[i].types is not None for i in batch):
+                types = [rows[i].types or [0] * len(rows[i]) for i in batch]
+            output = self.model.encode_rows([rows[i].ids for i in batch], types)
+            for i, one in zip(batch, self.of_batch(output), strict=True):
+                outputs[i] = one
+        return outputs
+
+
+def _check_head(folder: Path, wanted: Any, adapter: Any) -> None:
+    """Refuse a folder that says that it has another head; one that says none is read."""
+    try:
+        named = find_class(transformer_folder(folder), adapter=adapter)
+    except ConfigError:
+        return
+    if named is not wanted:
+        raise ConfigError(
+            f"model must be a {wanted.__name__} for this task, not a {named.__name__}, which "
+            f"{str(folder)!r} says it is; where that is wrong, give the model itself, by "
+            f"{wanted.__name__}.from_pretrained(path)"
+        )
+
+
+def read_many(inputs: Any, noun: str) -> Iterator[Any]:
+    """The inputs of a call one after the other. Raises InputError for what has none."""
+    if isinstance(inputs, np.ndarray):
+        if inputs.ndim != 1 or hasattr(inputs, "mask"):
+            raise InputError(f"{noun} must be an array [n], not of shape {inputs.shape}")
+        inputs = inputs.tolist()
+    if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Iterable):
+        raise InputError(f"{noun} must be an input of this task or several, not {excerpt(inputs)}")
+    return iter(inputs)
+
+
+def _letters(item: Any) -> int:
+    """About how much text an input is."""
+    if isinstance(item, str):
+        return len(item)
+    parts = item.values() if isinstance(item, dict) else item
+    return sum(map(_letters, parts)) if isinstance(parts, Iterable) else 0
+
+
+def _warn(n_cut: int) -> None:
+    if n_cut:
+        texts = "1 text was" if n_cut == 1 else f"{n_cut} texts were"
+        warnings.warn(
+            f"{texts} cut to the most tokens of a row; each answer's truncation says by how many. "
+            "stride=... reads long texts by windows, truncation=False refuses them",
+            stacklevel=3,
+        )
