@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ..errors import InputError
 
@@ -67,6 +68,31 @@ class Encoding:
             word_ids=[self.word_ids[i] for i in places],
             n_cut=self.n_cut + len(self.ids) - len(places),
             places=[i if self.places is None else self.places[i] for i in places],
+        )
+
+    def with_second(self, other: Encoding) -> Encoding:
+        """This pair with the second text of ``other`` in place of its own, uncut both.
+
+        The tokens are those that the pair would be encoded to: a tokenizer reads the texts of a
+        pair one by one. Both need a token of their second text.
+        """
+        ours, theirs = self.places_of(1), other.places_of(1)
+        first, last = range(ours[0]), range(ours[-1] + 1, len(self))
+
+        def joined(of_self: list[Any], of_other: list[Any]) -> list[Any]:
+            return [
+                *(of_self[i] for i in first),
+                *(of_other[i] for i in theirs),
+                *(of_self[i] for i in last),
+            ]
+
+        return Encoding(
+            ids=joined(self.ids, other.ids),
+            types=joined(self.types, other.types) if self.types and other.types else None,
+            offsets=joined(self.offsets, other.offsets),
+            sequences=joined(self.sequences, other.sequences),
+            word_ids=joined(self.word_ids, other.word_ids),
+            texts=(self.texts[0], other.texts[1]),
         )
 
     def windows(self, max_tokens: int, stride: int, *, sequence: int = 0) -> list[list[int]]:
@@ -134,14 +160,19 @@ def kept_tokens(lengths: Sequence[int], room: int) -> list[int]:
     return [short, long] if lengths[0] <= lengths[1] else [long, short]
 
 
-def cut(encoding: Encoding, max_tokens: int, side: str) -> Encoding:
+def cut(encoding: Encoding, max_tokens: int, side: str, *, sequence: int | None = None) -> Encoding:
     """One of at most ``max_tokens`` tokens: the texts are cut on ``side``, the longest first.
 
-    One that the added tokens alone fill is left as it is.
+    Args:
+        encoding: what is cut. One that what may not be cut fills alone is left as it is.
+        max_tokens: the most tokens of the result.
+        side: ``"left"`` or ``"right"``.
+        sequence: the text that alone may be cut; ``None``: each may.
     """
     if len(encoding) <= max_tokens:
         return encoding
-    of_texts = [encoding.places_of(i) for i in range(len(encoding.texts))]
+    numbers = range(len(encoding.texts)) if sequence is None else [sequence]
+    of_texts = [encoding.places_of(i) for i in numbers]
     room = max_tokens - (len(encoding) - sum(map(len, of_texts)))
     if room < 0:
         return encoding

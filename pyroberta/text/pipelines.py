@@ -12,6 +12,8 @@ from ..errors import ConfigError
 from ..models import (
     Model,
     RobertaForMaskedLM,
+    RobertaForMultipleChoice,
+    RobertaForQuestionAnswering,
     RobertaForSequenceClassification,
     RobertaForTokenClassification,
     RobertaModel,
@@ -21,11 +23,15 @@ from ..shipped import SHIPPED
 from .batching import BATCH_TOKENS
 from .embedding import FeatureExtraction, SentenceEmbedding
 from .fill_mask import FillMask
+from .multiple_choice import MultipleChoice
+from .question_answering import QuestionAnswering
 from .task import Loading, Task, as_tokenizer
 from .text_classification import TextClassification
 from .text_generation import Text2TextGeneration, TextGeneration
+from .text_ranking import TextRanking
 from .token_classification import TokenClassification
 from .tokenizer import Tokenizer
+from .zero_shot import ZeroShotClassification
 
 _PathLike = str | os.PathLike[str]
 
@@ -36,6 +42,10 @@ _TASKS: dict[str, type[Task]] = {
     "sentence-embedding": SentenceEmbedding,
     "text-classification": TextClassification,
     "token-classification": TokenClassification,
+    "question-answering": QuestionAnswering,
+    "zero-shot-classification": ZeroShotClassification,
+    "text-ranking": TextRanking,
+    "multiple-choice": MultipleChoice,
     "text-generation": TextGeneration,
     "text2text-generation": Text2TextGeneration,
 }
@@ -74,6 +84,30 @@ def pipeline(
 ) -> TokenClassification: ...
 @overload
 def pipeline(
+    task: Literal["question-answering"],
+    model: _PathLike | RobertaForQuestionAnswering,
+    **options: Any,
+) -> QuestionAnswering: ...
+@overload
+def pipeline(
+    task: Literal["zero-shot-classification"],
+    model: _PathLike | RobertaForSequenceClassification,
+    **options: Any,
+) -> ZeroShotClassification: ...
+@overload
+def pipeline(
+    task: Literal["text-ranking"],
+    model: _PathLike | RobertaForSequenceClassification,
+    **options: Any,
+) -> TextRanking: ...
+@overload
+def pipeline(
+    task: Literal["multiple-choice"],
+    model: _PathLike | RobertaForMultipleChoice,
+    **options: Any,
+) -> MultipleChoice: ...
+@overload
+def pipeline(
     task: Literal["text-generation"],
     model: _PathLike | RobertaForCausalLM | None = None,
     **options: Any,
@@ -107,6 +141,10 @@ def pipeline(
             (``TextClassification``);
             ``"token-classification"`` (``"ner"``): the entities in a text
             (``TokenClassification``);
+            ``"question-answering"``: where the answer stands in a text (``QuestionAnswering``);
+            ``"zero-shot-classification"``: which of some labels fits (``ZeroShotClassification``);
+            ``"text-ranking"``: how well documents answer a query (``TextRanking``);
+            ``"multiple-choice"``: which of some texts goes on best (``MultipleChoice``);
             ``"text-generation"``: how each text goes on (``TextGeneration``);
             ``"text2text-generation"``: a text for each text (``Text2TextGeneration``).
         model: a checkpoint's folder, for embeddings also one of sentence-transformers; its Hub

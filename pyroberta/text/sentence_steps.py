@@ -14,37 +14,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..activations import FORMULAS
 from ..arrays import Array
 from ..checkpoint import open_checkpoint
 from ..checks import excerpt
 from ..errors import CheckpointError, ConfigError
 from ..small_json import read_json_object
 from .pooling import Vector
+from .torch_names import torch_activation
 
 _VECTOR = "sentence_embedding"
 _NORM_EPSILON = 1e-5  # of torch.nn.LayerNorm
-
-# The classes of torch.nn whose default is a formula of ours.
-_ACTIVATIONS = {
-    "Identity": "linear",
-    "Tanh": "tanh",
-    "ReLU": "relu",
-    "ReLU6": "relu6",
-    "LeakyReLU": "leaky_relu",
-    "GELU": "gelu",
-    "SiLU": "silu",
-    "Sigmoid": "sigmoid",
-    "Hardswish": "hard_swish",
-    "Hardtanh": "hard_tanh",
-    "Softsign": "softsign",
-    "ELU": "elu",
-    "CELU": "elu",
-    "SELU": "selu",
-    "Softplus": "softplus",
-    "LogSigmoid": "log_sigmoid",
-    "Mish": "mish",
-}
 
 
 class Step(Protocol):
@@ -185,13 +164,7 @@ STEPS: dict[str, Callable[[Path], Step | None]] = {
 
 def _activation(file: Path, config: Mapping[str, Any]) -> Callable[[Array], Array]:
     named = config.get("activation_function", "torch.nn.modules.activation.Tanh")
-    module, _, name = named.rpartition(".") if isinstance(named, str) else ("", "", "")
-    if module.split(".")[:2] != ["torch", "nn"] or name not in _ACTIVATIONS:
-        raise ConfigError(
-            f"activation_function in {file} must be a class of torch.nn among "
-            f"{', '.join(_ACTIVATIONS)}, not {excerpt(named)}"
-        )
-    return FORMULAS[_ACTIVATIONS[name]]
+    return torch_activation(named, f"activation_function in {file}")
 
 
 def _check_places(file: Path, config: Mapping[str, Any]) -> None:

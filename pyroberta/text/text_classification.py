@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..logits import sigmoid, softmax
 from ..models import RobertaForSequenceClassification
 from .encoding import Encoding
-from .text_task import Answer, Answers, Job, TextOptions, TextTask
+from .text_inputs import Answer, Answers, Job, TextOptions
+from .text_task import TextTask
 from .tokenizer import Text
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
@@ -115,22 +116,24 @@ class TextClassification(TextTask):
         return "softmax"
 
 
-def read_pair(item: Any, index: int) -> Text:
+def read_pair(item: Any, index: int, noun: str = "texts") -> Text:
     """A text, or a pair as a tuple; of a dictionary ``text`` and ``text_pair``."""
     if isinstance(item, Mapping):
         extra = sorted(map(str, item.keys() - {"text", "text_pair"}))
         if "text" not in item or extra:
             raise InputError(
-                f"texts[{index}] must have the keys text and text_pair, not {excerpt(list(item))}"
+                f"{noun}[{index}] must have the keys text and text_pair, not {excerpt(list(item))}"
             )
         pair = item.get("text_pair")
         item = item["text"] if pair is None else (item["text"], pair)
     if isinstance(item, (list, tuple)) and len(item) == 2:
         item = tuple(item)
     parts = item if isinstance(item, tuple) else (item,)
-    if len(parts) > 2 or not all(isinstance(part, str) for part in parts):
+    if len(parts) != 1 + isinstance(item, tuple) or not all(
+        isinstance(part, str) for part in parts
+    ):
         raise InputError(
-            f"texts[{index}] must be a str, a pair of them or a dictionary with text and "
+            f"{noun}[{index}] must be a str, a pair of them or a dictionary with text and "
             f"text_pair, not {excerpt(item)}"
         )
     text: Text = item

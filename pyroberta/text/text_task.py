@@ -4,72 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ..architectures import find_class
-from ..checks import check_count, excerpt, pick_flag
+from ..checks import check_count, excerpt
 from ..errors import ConfigError, InputError
 from ..kernels.arithmetic import usual_steps
 from ..opening import transformer_folder
 from .batching import BATCH_TOKENS, plan_batches
 from .encoding import Encoding, cut
 from .task import Loading, Self, Task
+from .text_inputs import Job, TextOptions, read_many, warn_of_cuts
 from .tokenizer import Text, Tokenizer
 
 # Texts are encoded so many batches at a time, and as many ahead of those that are computed.
 _BATCHES_AHEAD = 4
 # A guess, for how much text makes a batch; a wrong one makes chunks larger or smaller.
 _LETTERS_A_TOKEN = 4
-
-
-class Answer(dict[str, Any]):
-    """A dictionary that also knows how many tokens of its text were left out: ``truncation``."""
-
-    truncation: int = 0
-
-
-class Answers(list[Any]):
-    """A list that also knows how many tokens of its text were left out: ``truncation``."""
-
-    truncation: int = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TextOptions:
-    """What can be chosen for every task over texts, when it is made and for one call.
-
-    Attributes:
-        truncation: cut what is too long, and tell so; ``False``: refuse it.
-        max_length: the most tokens of a row, special ones included; ``None``: the model's limit.
-        stride: read what is too long by windows that share so many tokens, and cut nothing;
-            ``None``: no windows.
-    """
-
-    truncation: bool = True
-    max_length: int | None = None
-    stride: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "truncation", pick_flag("truncation", self.truncation, True))
-        for name, low in (("max_length", 1), ("stride", 0)):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, check_count(name, value, low))
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One input that is encoded: its number, what was read of it, its rows."""
-
-    index: int
-    item: Any
-    rows: list[Encoding]
 
 
 class TextTask(Task):
@@ -90,7 +44,7 @@ class TextTask(Task):
         **options: fields of ``options_class``.
     """
 
-    options_class: ClassVar[type[TextOptions]] = TextOptions
+    options_class: ClassVar[type[Any]] = TextOptions
     # What one input is called in errors.
     noun: ClassVar[str] = "texts"
     is_shipped: ClassVar[bool] = False
@@ -153,7 +107,7 @@ class TextTask(Task):
         is_one = self.is_one(inputs, chosen)
         items = iter([inputs]) if is_one else read_many(inputs, self.noun)
         answers = list(self._answers_of(items, chosen, None))
-        _warn(sum(getattr(answer, "truncation", 0) > 0 for answer in answers))
+        warn_of_cuts(sum(getattr(answer, "truncation", 0) > 0 for answer in answers))
         return self.of_call(answers, inputs, options) if is_one else answers
 
     def stream(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
@@ -173,7 +127,7 @@ class TextTask(Task):
         for answer in self._answers_of(read_many(inputs, self.noun), chosen, batch_size):
             n_cut += getattr(answer, "truncation", 0) > 0
             yield answer
-        _warn(n_cut)
+        warn_of_cuts(n_cut)
 
     def is_one(self, inputs: Any, options: Any) -> bool:
         """Whether a call's argument is one input and no list of them."""
@@ -195,6 +149,14 @@ class TextTask(Task):
         """The rows of one input."""
         return self.encode_text(item, index, options)
 
+    def encode_all(self, items: Sequence[tuple[int, Any]], options: Any) -> list[Job]:
+        """The rows of several inputs, each with its number."""
+        return [Job(index, item, self.encode(item, index, options)) for index, item in items]
+
+    def run(self, rows: Sequence[Sequence[int]], types: Any) -> Any:
+        """The model's output for some rows of ids."""
+        return self.model.encode_rows(rows, types)
+
     def of_batch(self, output: Any) -> Sequence[Any]:
         """What a batch's output says of each row."""
         return list(output.logits)
@@ -206,27 +168,49 @@ class TextTask(Task):
     # What they share.
 
     def encode_text(self, text: Text, index: int, options: TextOptions) -> list[Encoding]:
-        """The row of a text or pair, or one row a window.
+        """The row of a text or pair, or one row a window; raises as ``fit``."""
+        return self.fit(self.tokenizer.encode_with_offsets(text, index), index, options)
+
+    def fit(
+        self,
+        whole: Encoding,
+        index: int,
+        options: TextOptions,
+        *,
+        sequence: int | None = None,
+        reserved: int = 0,
+    ) -> list[Encoding]:
+        """What is encoded as a row within the limit, or as one row a window.
+
+        Args:
+            whole: the encoding, however long.
+            index: the input's number in errors.
+            options: those of the call.
+            sequence: the text that alone is cut or read by windows; ``None``: the longest.
+            reserved: how many tokens of the limit are left free.
 
         Raises:
             InputError: it is too long and may not be cut; there is no room for a window.
         """
-        whole = self.tokenizer.encode_with_offsets(text, index)
         limit = self.tokenizer.limit(options.max_length)
-        if limit is None or len(whole) <= limit:
+        if limit is None or len(whole) + reserved <= limit:
             return [whole]
+        limit -= reserved
         if options.stride is not None:
             lengths = [len(whole.places_of(i)) for i in range(len(whole.texts))]
-            parts = whole.windows(limit, options.stride, sequence=lengths.index(max(lengths)))
+            longest = lengths.index(max(lengths)) if sequence is None else sequence
+            parts = whole.windows(limit, options.stride, sequence=longest)
             return [dataclasses.replace(whole.take(part), n_cut=0) for part in parts]
         if not options.truncation:
             raise InputError(
                 f"{self.noun}[{index}] must have at most {limit} tokens with the special ones, "
                 f"not {len(whole)}; truncation=True cuts it, stride=... reads it by windows"
             )
-        part = cut(whole, limit, self.tokenizer.truncation_side)
+        part = cut(whole, limit, self.tokenizer.truncation_side, sequence=sequence)
         if len(part) > limit:
-            raise InputError(f"max_length must leave room for the special tokens, not be {limit}")
+            raise InputError(
+                f"max_length must leave room for the tokens that are not cut, not be {limit}"
+            )
         return [part]
 
     def _answers_of(
@@ -239,11 +223,11 @@ class TextTask(Task):
         chunk = self._next_chunk(numbered, options, batch_size)
         if not chunk:
             return
-        jobs = self._encoded(chunk, options)
+        jobs = self.encode_all(chunk, options)
         if batch_size == 1:  # nothing is read before its turn
             while jobs:
                 yield from self._answers(jobs, options)
-                jobs = self._encoded(self._next_chunk(numbered, options, 1), options)
+                jobs = self.encode_all(self._next_chunk(numbered, options, 1), options)
             return
         chunk = self._next_chunk(numbered, options, batch_size)
         if not chunk:
@@ -251,7 +235,7 @@ class TextTask(Task):
             return
         with ThreadPoolExecutor(1, "pyroberta-tokenizer") as thread:
             while jobs:
-                encoding = thread.submit(self._encoded, chunk, options)
+                encoding = thread.submit(self.encode_all, chunk, options)
                 yield from self._answers(jobs, options)
                 jobs = encoding.result()
                 chunk = self._next_chunk(numbered, options, batch_size)
@@ -272,9 +256,6 @@ class TextTask(Task):
             if left <= 0:
                 break
         return chunk
-
-    def _encoded(self, chunk: list[tuple[int, Any]], options: Any) -> list[Job]:
-        return [Job(index, item, self.encode(item, index, options)) for index, item in chunk]
 
     def _answers(self, jobs: list[Job], options: Any) -> Iterator[Any]:
         """The answers to some inputs, all computed before the first is given."""
@@ -298,7 +279,7 @@ class TextTask(Task):
             types = None
             if has_types and any(rows[i].types is not None for i in batch):
                 types = [rows[i].types or [0] * len(rows[i]) for i in batch]
-            output = self.model.encode_rows([rows[i].ids for i in batch], types)
+            output = self.run([rows[i].ids for i in batch], types)
             for i, one in zip(batch, self.of_batch(output), strict=True):
                 outputs[i] = one
         return outputs
@@ -318,30 +299,9 @@ def _check_head(folder: Path, wanted: Any, adapter: Any) -> None:
         )
 
 
-def read_many(inputs: Any, noun: str) -> Iterator[Any]:
-    """The inputs of a call one after the other. Raises InputError for what has none."""
-    if isinstance(inputs, np.ndarray):
-        if inputs.ndim != 1 or hasattr(inputs, "mask"):
-            raise InputError(f"{noun} must be an array [n], not of shape {inputs.shape}")
-        inputs = inputs.tolist()
-    if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Iterable):
-        raise InputError(f"{noun} must be an input of this task or several, not {excerpt(inputs)}")
-    return iter(inputs)
-
-
 def _letters(item: Any) -> int:
     """About how much text an input is."""
     if isinstance(item, str):
         return len(item)
     parts = item.values() if isinstance(item, dict) else item
     return sum(map(_letters, parts)) if isinstance(parts, Iterable) else 0
-
-
-def _warn(n_cut: int) -> None:
-    if n_cut:
-        texts = "1 text was" if n_cut == 1 else f"{n_cut} texts were"
-        warnings.warn(
-            f"{texts} cut to the most tokens of a row; each answer's truncation says by how many. "
-            "stride=... reads long texts by windows, truncation=False refuses them",
-            stacklevel=3,
-        )

@@ -15,7 +15,8 @@ from ..logits import softmax
 from ..models import RobertaForTokenClassification
 from .encoding import Encoding
 from .entities import STRATEGIES, Token, find_entities, goes_on
-from .text_task import Answer, Answers, Job, TextOptions, TextTask
+from .text_inputs import Answer, Answers, Job, TextOptions
+from .text_task import TextTask
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 
 from pyroberta import pipeline
 from pyroberta.text.entities import goes_on
 
 pytestmark = pytest.mark.parity
+torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from parity.text_models import KINDS, TEXTS, make_folder  # noqa: E402
@@ -147,3 +149,62 @@ def test_words_given_one_by_one(kind, taggers):
     want = theirs([words], is_split_into_words=True, aggregation_strategy="simple")[0]
     text = " ".join(words)
     same(got, [{**one, "word": text[one["start"] : one["end"]]} for one in want])
+
+
+PREMISES = [text for text in TEXTS if text and text.strip()]
+
+
+@pytest.mark.parametrize("labels", [["entailment", "neutral", "contradiction"], ["no", "yes"]])
+def test_zero_shot(labels, kind, tmp_path):
+    names = dict(enumerate(labels))
+    label2id = {name: i for i, name in names.items()}
+    make_folder(tmp_path, kind, "ForSequenceClassification", id2label=names, label2id=label2id)
+    ours = pipeline("zero-shot-classification", tmp_path)
+    theirs = transformers.pipeline("zero-shot-classification", str(tmp_path), device="cpu")
+    for options in (
+        {"candidate_labels": ["good", "bad", "a city by the sea"]},
+        {"candidate_labels": "good, bad,dog", "multi_label": True},
+        {"candidate_labels": ["good"]},
+        {"candidate_labels": ["good", "bad"], "hypothesis_template": "{} it is"},
+    ):
+        same(ours(PREMISES, **options), theirs(PREMISES, **options))
+        same(ours("Ann", **options), theirs("Ann", **options))
+
+
+@pytest.mark.parametrize("activation", [None, "Identity", "Sigmoid", "Tanh"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_text_ranking(count, activation, kind, tmp_path):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    made = make_folder(tmp_path / "a", kind, "ForSequenceClassification", num_labels=count)
+    function = activation and getattr(torch.nn, activation)()
+    theirs = sentence_transformers.CrossEncoder(
+        str(made), activation_fn=function, device="cpu", local_files_only=True
+    )
+    theirs.save_pretrained(str(tmp_path / "b"))
+    ours = pipeline("text-ranking", tmp_path / "b")
+    pairs = [[a, b] for a, b in zip(TEXTS, TEXTS[5:], strict=False)]
+    for inputs, options in ((pairs, {}), (pairs[6], {}), (pairs, {"apply_softmax": True})):
+        got, want = ours.predict(inputs, **options), theirs.predict(inputs, **options)
+        assert got.shape == want.shape
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, atol=1e-5)
+    if count == 1:
+        for options in ({}, {"top_k": 5}, {"top_k": 3, "return_documents": True}):
+            same(
+                ours.rank("Ann in Oslo", TEXTS, **options),
+                theirs.rank("Ann in Oslo", TEXTS, **options),
+            )
+
+
+def test_multiple_choice(kind, tmp_path):
+    make_folder(tmp_path, kind, "ForMultipleChoice")
+    ours = pipeline("multiple-choice", tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    model = transformers.RobertaForMultipleChoice.from_pretrained(tmp_path).eval()
+    for text in PREMISES:
+        choices = ["the sea", "a house", "🙂 it is"]
+        read = tokenizer([text] * 3, choices, return_tensors="pt", padding=True, truncation=True)
+        read = {name: array[None] for name, array in read.items() if name != "token_type_ids"}
+        with torch.no_grad():
+            want = model(**read).logits.softmax(-1)[0].tolist()
+        same(ours(text, choices), want)

@@ -53,6 +53,7 @@ def make_folder(folder: Path, kind: str, head: str, **config: Any) -> Path:
         "num_hidden_layers": 2,
         "num_attention_heads": 3,
         "intermediate_size": 40,
+        "pad_token_id": 0 if kind == "wordpiece" else 1,
         "max_position_embeddings": MAX_TOKENS + 2,
         "initializer_range": 0.3,
         "type_vocab_size": 1,

@@ -140,6 +140,8 @@ REFUSED = [
     (3, {}, InputError, "texts must be an input of this task or several, not 3"),
     ([3], {}, InputError, r"texts\[0\] must be a str, a pair of them or .*, not 3"),
     (["a", None], {}, InputError, r"texts\[1\] must be a str, a pair"),
+    (["a", ("b",)], {}, InputError, r"texts\[1\] must be a str, a pair"),
+    ([("a", "b", "c")], {}, InputError, r"texts\[0\] must be a str, a pair"),
     (["a", ("b", 1)], {}, InputError, r"texts\[1\] must be a str, a pair"),
     ([{"txt": "a"}], {}, InputError, r"texts\[0\] must have the keys text and text_pair"),
     (np.zeros((2, 2)), {}, InputError, r"texts must be an array \[n\], not of shape \(2, 2\)"),
