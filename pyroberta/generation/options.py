@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, IntArray
-from ..checks import check_count, excerpt
+from ..checks import check_count, check_flag, excerpt, is_name_of
 from ..config import RobertaConfig
 from ..errors import InputError
 
@@ -39,7 +39,8 @@ class GenerationOptions:
         strategy: how a token is chosen. ``"greedy"``: the most probable one. ``"sampling"``:
             drawn by its probability. ``"beam"``: the most probable text of ``num_beams`` that are
             followed side by side. ``"contrastive"``: probable, and unlike what was written before
-            (Su et al. 2022, arXiv:2202.06417).
+            (Su et al. 2022, arXiv:2202.06417). ``None``: what the next two ask for, or greedy.
+        do_sample: as Hugging Face spells ``strategy="sampling"``.
         max_new_tokens: tokens that a row gets at most.
         max_length: its length at most. At most one of these two; with neither, 20 new tokens, or
             fewer where the model has less room.
@@ -51,7 +52,8 @@ class GenerationOptions:
             default 1.
         seed: for sampling: one number, whose row ``i`` draws from ``(seed, i)``, or one for each
             row, whose text then does not depend on the batch. Default: unforeseeable.
-        num_beams: texts of a row that are followed; at least 2, default 4.
+        num_beams: texts of a row that are followed; default 4. More than 1 means
+            ``strategy="beam"`` where no strategy is named, and 1 means none.
         length_penalty: a beam's score is its log-probability divided by (its new tokens) to this
             power: above 0 favours long texts. Default 1.
         early_stopping: when a row's beams end: ``True`` as soon as ``num_beams`` texts are
@@ -81,7 +83,8 @@ class GenerationOptions:
         0.9
     """
 
-    strategy: str = "greedy"
+    strategy: str | None = None
+    do_sample: bool | None = None
     max_new_tokens: int | None = None
     max_length: int | None = None
     min_new_tokens: int | None = None
@@ -105,7 +108,8 @@ class GenerationOptions:
     logits_processors: Sequence[LogitsProcessor] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.strategy, str) or self.strategy not in _OF_STRATEGY:
+        object.__setattr__(self, "strategy", self._named_strategy())
+        if not is_name_of(self.strategy, _OF_STRATEGY):
             raise InputError(
                 f"strategy must be one of {', '.join(_OF_STRATEGY)}, not {self.strategy!r}"
             )
@@ -137,6 +141,26 @@ class GenerationOptions:
         if not isinstance(processors, Iterable) or not all(map(callable, processors)):
             raise InputError(f"logits_processors must be a list of functions, not {processors!r}")
         object.__setattr__(self, "logits_processors", tuple(processors))
+
+    def _named_strategy(self) -> Any:
+        """The strategy named, or that which ``do_sample`` and ``num_beams`` ask for."""
+        asked = self.do_sample is not None and check_flag("do_sample", self.do_sample)
+        beams = self.num_beams
+        if isinstance(beams, (int, np.integer)) and beams == 1 and self.strategy != "beam":
+            object.__setattr__(self, "num_beams", None)
+            beams = None
+        if self.strategy is None:
+            named = "beam" if beams is not None else "sampling" if asked else "greedy"
+        else:
+            named = self.strategy
+        if self.do_sample is not None and asked != (named == "sampling"):
+            wanted = "left out or True" if named == "sampling" else "left out or False"
+            raise InputError(
+                f"do_sample must be {wanted} with {named!r} search, not {self.do_sample!r}"
+                if self.strategy is None
+                else f"do_sample must be {wanted} with strategy={named!r}, not {self.do_sample!r}"
+            )
+        return named
 
     def _check_lengths(self) -> None:
         for one, other in (("max_new_tokens", "max_length"), ("min_new_tokens", "min_length")):
@@ -204,7 +228,7 @@ class GenerationOptions:
             "beam": {"num_beams": 4, "length_penalty": 1.0, "early_stopping": False},
             "contrastive": {"top_k": 4, "alpha": 0.6},
         }
-        for name, value in defaults.get(self.strategy, {}).items():
+        for name, value in defaults.get(str(self.strategy), {}).items():
             new[name] = value if getattr(self, name) is None else getattr(self, name)
         for name in ("top_k", "num_beams"):
             value = new.get(name, getattr(self, name))

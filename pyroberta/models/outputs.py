@@ -7,6 +7,8 @@ have the dtype of the compute type's results: float32, or float64 from the float
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +34,24 @@ class ModelOutput:
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
     offsets: IntArray | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        """What is called ``name``: ``output["logits"]`` is ``output.logits``.
+
+        Raises:
+            KeyError: there is no such output, or it is ``None``.
+        """
+        if name in self:
+            return getattr(self, name)
+        raise KeyError(f"output must be one of {', '.join(self.keys())}, not {name!r}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of what there is: all that is not ``None``."""
+        names = (field.name for field in dataclasses.fields(self))
+        return tuple(name for name in names if getattr(self, name) is not None)
 
     def of_rows(self, array: Array) -> list[Array]:
         """An array ``[total, ...]`` of ``encode_rows`` cut into its rows ``[tokens, ...]``: views.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Literal, overload
 
 from ..checks import check_count, check_path, excerpt, is_name_of
@@ -23,6 +24,7 @@ from ..shipped import SHIPPED
 from .batching import BATCH_TOKENS
 from .embedding import FeatureExtraction, SentenceEmbedding
 from .fill_mask import FillMask
+from .find_task import task_of_folder, task_of_model
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
 from .task import Loading, Task, as_tokenizer
@@ -118,8 +120,14 @@ def pipeline(
     model: _PathLike | RobertaEncoderDecoder,
     **options: Any,
 ) -> Text2TextGeneration: ...
+@overload
 def pipeline(
-    task: str,
+    task: _PathLike | None = None,
+    model: _PathLike | Model[Any] | RobertaEncoderDecoder | None = None,
+    **options: Any,
+) -> Task: ...
+def pipeline(
+    task: _PathLike | None = None,
     model: _PathLike | Model[Any] | RobertaEncoderDecoder | None = None,
     *,
     revision: str | None = None,
@@ -147,6 +155,7 @@ def pipeline(
             ``"multiple-choice"``: which of some texts goes on best (``MultipleChoice``);
             ``"text-generation"``: how each text goes on (``TextGeneration``);
             ``"text2text-generation"``: a text for each text (``Text2TextGeneration``).
+            ``None``, or a checkpoint here in place of ``model``: the task that it is for.
         model: a checkpoint's folder, for embeddings also one of sentence-transformers; its Hub
             name (see ``RobertaModel.from_pretrained``); or a loaded model; ``None``: the checkpoint
             that comes with the package.
@@ -172,9 +181,20 @@ def pipeline(
         >>> [answer["token_str"] for answer in fill("Please close the <mask>.")]  # doctest: +SKIP
         [' door', ...]
     """
+    if task is not None and model is None and _is_checkpoint(task):
+        task, model = None, task
     task = _ALIASES.get(task, task) if isinstance(task, str) else task
+    if task is None and isinstance(model, (Model, RobertaEncoderDecoder)):
+        task = task_of_model(model)
+    elif task is None and model is not None:
+        model = _find(model, revision)
+        revision = None
+        task = task_of_folder(model, adapter)
     if not is_name_of(task, _TASKS):
-        raise ConfigError(f"task must be one of {', '.join(_TASKS)}, not {excerpt(task)}")
+        raise ConfigError(
+            f"task must be one of {', '.join(_TASKS)} or a checkpoint's folder, not {excerpt(task)}"
+        )
+    assert isinstance(task, str)
     kind = _TASKS[task]
     check_count("batch_tokens", batch_tokens, 1)
     load: dict[str, Any] = {"compute_type": compute_type, "backend": backend}
@@ -187,10 +207,23 @@ def pipeline(
         return kind(model, _check_loaded(task, kind, model, tokenizer, load), **options)
     if model is None and not kind.is_shipped:
         raise ConfigError(f"model must be given for {task}: no such checkpoint is shipped")
-    path = SHIPPED if model is None else model
-    check_path("model", path, ConfigError, "a path or loaded")
-    folder = find_folder(path, revision=revision, name="model", error=ConfigError)
+    folder = _find(SHIPPED if model is None else model, revision)
     return kind.from_folder(folder, Loading(tokenizer=tokenizer, options=load), **options)
+
+
+def _find(model: Any, revision: str | None) -> Path:
+    """The folder of a checkpoint that was given by its path or name."""
+    check_path("model", model, ConfigError, "a path or loaded")
+    return find_folder(model, revision=revision, name="model", error=ConfigError)
+
+
+def _is_checkpoint(task: Any) -> bool:
+    """Whether what stands where a task is named is a folder, or a name of the Hub."""
+    if isinstance(task, os.PathLike):
+        return True
+    if not isinstance(task, str) or task in _TASKS or task in _ALIASES:
+        return False
+    return "/" in task or os.path.isdir(task)
 
 
 def _check_loaded(

@@ -57,6 +57,14 @@ class Task:
         self.tokenizer = tokenizer
         self.batch_tokens = check_count("batch_tokens", batch_tokens, 1)
 
+    def __repr__(self) -> str:
+        said = [type(self.model).__name__, repr(self.tokenizer), *self._chosen()]
+        return f"{type(self).__name__}({', '.join(said)})"
+
+    def _chosen(self) -> list[str]:
+        """The options that are not their defaults, each as ``name=value``."""
+        return []
+
     @classmethod
     def from_folder(cls: type[Self], folder: Path, loading: Loading, **options: Any) -> Self:
         """The task with the model of a folder; ``options`` are those of the class.

@@ -73,13 +73,11 @@ class TextTask(Task):
         _check_head(folder, cls.model_class, loading.options.get("adapter"))
         return super().from_folder(folder, loading, **options)
 
-    def __repr__(self) -> str:
-        chosen = [type(self.model).__name__, repr(self.tokenizer)]
-        for field in dataclasses.fields(self.options):
-            value = getattr(self.options, field.name)
-            if value != field.default:
-                chosen.append(f"{field.name}={value!r}")
-        return f"{type(self).__name__}({', '.join(chosen)})"
+    def _chosen(self) -> list[str]:
+        values = [
+            (field, getattr(self.options, field.name)) for field in dataclasses.fields(self.options)
+        ]
+        return [f"{field.name}={value!r}" for field, value in values if value != field.default]
 
     def _changed(self, options: Any, given: dict[str, Any]) -> Any:
         """The options with those of a call in their place."""

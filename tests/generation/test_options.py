@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from generation.tiny import MAX_TOKENS, make_model, make_prompt
 
@@ -153,8 +154,8 @@ def test_a_prompt_that_is_none_is_refused(ids, mask, message):
 
 
 def test_an_unknown_option_is_a_type_error():
-    with pytest.raises(TypeError, match="do_sample"):
-        make_model().generate([[3]], do_sample=True)
+    with pytest.raises(TypeError, match="penalty_alpha"):
+        make_model().generate([[3]], penalty_alpha=0.6)
 
 
 def test_cross_attention_needs_an_encoder_and_an_encoder_cross_attention():
@@ -166,3 +167,39 @@ def test_cross_attention_needs_an_encoder_and_an_encoder_cross_attention():
         make_model(use_cross_attention=True).stream(
             [[3]], encoder_hidden_state=[[[0.0] * 18] * 3] * 2
         )
+
+
+SPELLINGS = [
+    ({}, "greedy", None),
+    ({"num_beams": 1}, "greedy", None),
+    ({"num_beams": 1, "do_sample": False}, "greedy", None),
+    ({"num_beams": 4}, "beam", 4),
+    ({"num_beams": 3, "do_sample": False}, "beam", 3),
+    ({"do_sample": True}, "sampling", None),
+    ({"do_sample": True, "num_beams": 1, "top_p": 0.9}, "sampling", None),
+    ({"do_sample": True, "strategy": "sampling"}, "sampling", None),
+    ({"num_beams": np.int64(2)}, "beam", 2),
+    ({"num_beams": 1, "strategy": "contrastive"}, "contrastive", None),
+]
+
+
+@pytest.mark.parametrize(("given", "strategy", "num_beams"), SPELLINGS)
+def test_strategies_as_others_spell_them(given, strategy, num_beams):
+    options = GenerationOptions(**given)
+    assert (options.strategy, options.num_beams) == (strategy, num_beams)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"do_sample": True, "num_beams": 4}, "do_sample must be left out or False with 'beam'"),
+        ({"do_sample": True, "strategy": "greedy"}, "do_sample must be left out or False with str"),
+        ({"do_sample": False, "strategy": "sampling"}, "do_sample must be left out or True with"),
+        ({"do_sample": 1}, "do_sample must be True or False, not 1"),
+        ({"num_beams": 1, "strategy": "beam"}, "num_beams must be"),
+        ({"strategy": ["beam"]}, "strategy must be one of greedy"),
+    ],
+)
+def test_strategies_that_contradict_each_other(given, message):
+    with pytest.raises(InputError, match=message):
+        GenerationOptions(**given)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 
 import pytest
+from text.models import save
 
 import pyroberta
 from pyroberta import ConfigError, RobertaForMaskedLM, RobertaModel
 from pyroberta.shipped import SHIPPED
-from pyroberta.text import FeatureExtraction, FillMask, SentenceEmbedding, Tokenizer, pipeline
+from pyroberta.text import (
+    FeatureExtraction,
+    FillMask,
+    MultipleChoice,
+    QuestionAnswering,
+    SentenceEmbedding,
+    TextClassification,
+    TextGeneration,
+    TextRanking,
+    TokenClassification,
+    Tokenizer,
+    pipeline,
+)
 
 pytest.importorskip("tokenizers")
 
@@ -113,3 +127,45 @@ def test_the_core_imports_no_text():
     code = "import sys, pyroberta; print({'tokenizers', 'pyroberta.text', 'tqdm'} & {*sys.modules})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
+
+
+HEADS = {
+    "RobertaModel": FeatureExtraction,
+    "RobertaForMaskedLM": FillMask,
+    "RobertaForSequenceClassification": TextClassification,
+    "RobertaForTokenClassification": TokenClassification,
+    "RobertaForQuestionAnswering": QuestionAnswering,
+    "RobertaForMultipleChoice": MultipleChoice,
+    "RobertaForCausalLM": TextGeneration,
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_task_is_found_from_the_folder(name, tmp_path):
+    folder = save(getattr(pyroberta, name), tmp_path)
+    made = [pipeline(folder), pipeline(str(folder)), pipeline(model=folder), pipeline(None, folder)]
+    model = pyroberta.from_pretrained(folder)
+    made.append(pipeline(model=model, tokenizer=folder))
+    for one in made:
+        assert type(one) is HEADS[name]
+        assert name in repr(one)
+
+
+@pytest.mark.parametrize("value", [{"activation_fn": "torch.nn.modules.linear.Identity"}, None])
+def test_a_folder_of_a_cross_encoder_is_for_ranking(value, tmp_path):
+    folder = save(pyroberta.RobertaForSequenceClassification, tmp_path, num_labels=1)
+    assert type(pipeline(folder)) is TextClassification
+    if value is None:
+        settings = {"model_type": "CrossEncoder"}
+        (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    else:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"sentence_transformers": value}))
+    assert type(pipeline(folder)) is TextRanking
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="path must be a checkpoint's folder"):
+        pipeline(tmp_path / "no")
+    with pytest.raises(ConfigError, match=r"task must be one of .* or a checkpoint's folder"):
+        pipeline()
