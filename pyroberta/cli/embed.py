@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .files import check_output, open_bytes, open_input, open_output, progress, read_texts
+from .files import check_output
 from .options import model_options, pipeline_options
+from .results import ArrayResults, open_results
+from .rows import Source, format_of, read_part
+from .runs import Work, run
+from .tasks import add_row_options, check_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,60 +21,42 @@ if TYPE_CHECKING:
 def add_parser(commands: Any) -> None:
     """Add the command to the subparsers ``commands``."""
     embed = commands.add_parser("embed", parents=[model_options()], help="turn texts into vectors")
-    embed.add_argument("input", metavar="FILE", help="a text on each line; - for stdin")
     embed.add_argument(
-        "--jsonl",
-        action="store_true",
-        help='FILE holds JSON lines with the key "text" (as .jsonl at its end says by itself)',
+        "input", metavar="FILE", help="a text on each line; .jsonl, .csv or .tsv; - for stdin"
     )
-    embed.add_argument(
-        "--output",
-        default="-",
-        metavar="FILE",
-        help='FILE.npy for one array; FILE.jsonl for lines with the keys "text" and "embedding"; '
-        "- for such lines on stdout (default)",
-    )
+    embed.add_argument("--jsonl", action="store_true", help="as --format jsonl")
+    add_row_options(embed, ["text"])
     embed.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
-    import numpy as np
-
+def _run(args: argparse.Namespace) -> int:
     from ..text import pipeline
 
     check_output(args.output, (".npy", ".jsonl"))
-    jsonl = args.jsonl or args.input.endswith(".jsonl")
-    with open_input(args.input) as lines, progress() as advance:
-        if os.path.exists(args.output) and os.path.samestat(
-            os.stat(args.output), os.fstat(lines.fileno())
-        ):
-            raise InputError(f"--output must be another file than FILE, not {args.output!r}")
-        embed = pipeline("sentence-embedding", args.model, **pipeline_options(args))
-        texts = read_texts(lines, args.input, jsonl)
-        if args.output.endswith(".npy"):
-            vectors = []
-            for vector in embed.stream(texts):
-                vectors.append(vector)
-                advance()
-            width = embed.dimension
-            array = np.stack(vectors) if vectors else np.empty((0, width), np.float32)
-            # An open file, since save would add .npy to a name that ends otherwise.
-            with open_bytes(args.output) as file:
-                np.save(file, array)
-            return
-        with open_output(args.output) as out:
-            waiting: deque[str] = deque()
-            for vector in embed.stream(_keep(texts, waiting)):
-                line = {"text": waiting.popleft(), "embedding": _shortest(vector)}
-                out.write(json.dumps(line, ensure_ascii=False) + "\n")
-                advance()
-
-
-def _keep(texts: Iterable[str], kept: deque[str]) -> Iterator[str]:
-    """``texts``, each also put at the end of ``kept``."""
-    for text in texts:
-        kept.append(text)
-        yield text
+    args.input = [args.input]
+    check_rows(args)
+    is_array = args.output.endswith(".npy")
+    if is_array and args.on_error == "skip":
+        raise InputError("--on-error must be stop for an array, whose rows are all vectors")
+    name = args.input[0]
+    said = "jsonl" if args.jsonl else args.format
+    column = args.text_column or "text"
+    source = Source(name, format_of(name, said), [column])
+    part = read_part(args.shard)
+    embed = pipeline("sentence-embedding", args.model, **pipeline_options(args))
+    work = Work(
+        embed,
+        lambda values: values[column],
+        (lambda vector: {"embedding": vector})
+        if is_array
+        else (lambda vector: {"embedding": _shortest(vector)}),
+        args.on_error == "skip",
+    )
+    with open_results(args.output, ["embedding"], args.resume) as results:
+        status = run(work, source, part, results)
+        if isinstance(results, ArrayResults):
+            results.begin(embed.dimension)
+    return status
 
 
 def _shortest(vector: NDArray[np.float32]) -> list[float]:

@@ -22,14 +22,8 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def read_texts(lines: IO[str], name: str, jsonl: bool) -> Iterator[str]:
-    """The text of each line. Raises InputError that numbers a line without one."""
-    for value in read_objects(lines, name, jsonl):
-        yield value["text"]
-
-
 def read_objects(lines: IO[str], name: str, jsonl: bool) -> Iterator[dict[str, Any]]:
-    """An object for each line, with a str under "text". Raises as ``read_texts`` does."""
+    """An object for each line, with a str under "text". Raises InputError that numbers it."""
     try:
         for number, line in enumerate(lines, 1):
             if not jsonl:
@@ -51,21 +45,24 @@ def _read_json(line: str, where: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def open_input(name: str, option: str = "FILE", *, stdin: bool = True) -> Iterator[IO[str]]:
+def open_input(
+    name: str, option: str = "FILE", *, stdin: bool = True, newline: str | None = None
+) -> Iterator[IO[str]]:
     """The file's text, or that of stdin for ``-``; a byte-order mark is no part of it.
 
-    ``option`` is what the command line calls the name; ``stdin``: whether ``-`` may be one.
+    ``option`` is what the command line calls the name; ``stdin``: whether ``-`` may be one;
+    ``newline``: as for ``open``.
     """
     if name != "-" or not stdin:
         if not os.path.exists(name):
             wanted = "a file or -" if stdin else "a file"
             raise FileNotFoundError(f"{option} must be {wanted}, not {name!r}")
-        with open(name, encoding="utf-8-sig") as file:
+        with open(name, encoding="utf-8-sig", newline=newline) as file:
             yield file
         return
     # A file object of its own, since that of stdin has the locale's encoding. (SIM115: a generator
     # has to open it before the `with`, which then closes it.)
-    file = open(sys.stdin.fileno(), encoding="utf-8-sig", closefd=False)  # noqa: SIM115
+    file = open(sys.stdin.fileno(), encoding="utf-8-sig", closefd=False, newline=newline)  # noqa: SIM115
     with file:
         yield file
 

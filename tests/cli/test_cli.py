@@ -233,7 +233,7 @@ def test_a_progress_bar_is_drawn_for_a_terminal_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stderr", terminal)
     with contextlib.redirect_stdout(io.StringIO()):
         assert cli.main(["embed", str(texts_file(tmp_path)), "--output", "-"]) == 0
-    assert "4 texts" in terminal.getvalue()
+    assert "4/4" in terminal.getvalue()
 
 
 def test_info_says_what_is_in_the_folder(run):
@@ -297,10 +297,10 @@ def test_info_knows_a_sentence_transformers_folder(run, tmp_path):
         (["embed", "t.txt", "--output", "a.csv"], "must be - or end in .npy or .jsonl, not 'a.csv"),
         (["embed", "t.txt", "--output", "no/a.npy"], "--output must be in a folder that exists"),
         (["embed", "t.jsonl", "--output", "t.jsonl"], "--output must be another file than FILE"),
-        (["embed", "t.jsonl"], 't.jsonl, line 2, must be an object with a str under "text"'),
+        (["embed", "t2.jsonl"], "t2.jsonl, line 1, must have the keys text"),
         (["embed", "bad.jsonl"], "bad.jsonl, line 1, must be JSON, not what it holds"),
         (["embed", "latin.txt"], "latin.txt must be text in UTF-8"),
-        (["embed", "surrogate.jsonl"], "texts[0] must be text that UTF-8 can hold"),
+        (["embed", "surrogate.jsonl"], "surrogate.jsonl, line 1, must be text that UTF-8 can hold"),
         (["info", "none"], "path must be a checkpoint's folder, not 'none'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -311,6 +311,7 @@ def test_an_error_of_the_user_is_one_line_and_exits_with_2(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.txt").write_text("a\n")
     (tmp_path / "t.jsonl").write_text('{"text": "a"}\n{"txt": "b"}\n')
+    (tmp_path / "t2.jsonl").write_text('{"txt": "b"}\n')
     (tmp_path / "bad.jsonl").write_text("{\n")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
     (tmp_path / "surrogate.jsonl").write_text('{"text": "\\ud800"}\n')

@@ -1,0 +1,312 @@
+"""The commands over texts: ``classify``, ``ner``, ``answer``, ``zero-shot``, ``rank``, ``choose``.
+
+Each takes what it reads from its arguments, or row by row from a file by the names of columns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import InputError
+from .files import check_output, open_input
+from .options import model_options, pipeline_options
+from .results import ENDINGS, open_results
+from .rows import ENDINGS as INPUTS
+from .rows import FORMATS, Source, format_of, read_part
+from .runs import Work, run
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        task: of ``pipeline``.
+        help: a line for the list of commands.
+        columns: what it reads, each with its option's name (``--NAME-column``).
+        item: of the texts in these columns the task's input.
+        fields: of an answer the columns of a result.
+        names: what ``fields`` gives.
+        options: those of the task, each as for ``add_argument``.
+        optional: columns that are read only where they are named.
+    """
+
+    task: str
+    help: str
+    columns: Sequence[str]
+    item: Callable[[list[Any]], Any]
+    fields: Callable[[Any], dict[str, Any]]
+    names: Sequence[str]
+    options: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    optional: Sequence[str] = ()
+
+
+def _label(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, list):
+        return {"labels": [dict(one) for one in answer]}
+    return dict(answer)
+
+
+def _choices(values: list[Any]) -> Any:
+    context, choices = values
+    if isinstance(choices, str):  # a cell of a table
+        try:
+            choices = json.loads(choices)
+        except ValueError:
+            raise InputError(f"choices must be a list as JSON, not {choices[:60]!r}") from None
+    return context, choices
+
+
+def _chosen(scores: list[float]) -> dict[str, Any]:
+    return {"choice": max(range(len(scores)), key=scores.__getitem__), "scores": list(scores)}
+
+
+def _spans(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, list):
+        return {"answers": [dict(one) for one in answer]}
+    return dict(answer)
+
+
+_LONG: dict[str, dict[str, Any]] = {
+    "--max-length": {"type": int, "metavar": "N", "help": "the most tokens of a row"},
+    "--stride": {
+        "type": int,
+        "metavar": "N",
+        "help": "read long texts by windows that share N tokens (else they are cut)",
+    },
+}
+
+COMMANDS = {
+    "classify": Command(
+        "text-classification",
+        "label texts, or pairs of texts",
+        ("text",),
+        lambda values: values[0] if len(values) == 1 else tuple(values),
+        _label,
+        ("label", "score"),
+        {
+            "--top-k": {"type": int, "metavar": "N", "help": "labels for each text, as a list"},
+            "--function-to-apply": {"choices": ("sigmoid", "softmax", "none")},
+            **_LONG,
+        },
+        ("pair",),
+    ),
+    "ner": Command(
+        "token-classification",
+        "find the names in texts",
+        ("text",),
+        lambda values: values[0],
+        lambda answer: {"entities": [dict(one) for one in answer]},
+        ("entities",),
+        {
+            "--aggregation-strategy": {
+                "choices": ("none", "simple", "first", "average", "max"),
+                "default": "simple",
+                "help": "how tokens are put together (simple)",
+            },
+            **_LONG,
+        },
+    ),
+    "answer": Command(
+        "question-answering",
+        "answer a question from a text",
+        ("question", "context"),
+        tuple,
+        _spans,
+        ("answer", "score", "start", "end"),
+        {
+            "--top-k": {"type": int, "metavar": "N", "help": "answers to each question"},
+            "--max-answer-len": {"type": int, "metavar": "N", "help": "tokens of an answer (15)"},
+            "--handle-impossible-answer": {"action": "store_true", "default": None},
+        },
+    ),
+    "zero-shot": Command(
+        "zero-shot-classification",
+        "say which of some labels fits a text",
+        ("text",),
+        lambda values: values[0],
+        lambda answer: {"labels": answer["labels"], "scores": answer["scores"]},
+        ("labels", "scores"),
+        {
+            "--candidate-labels": {
+                "required": True,
+                "metavar": "LABELS",
+                "help": "with commas between",
+            },
+            "--hypothesis-template": {"metavar": "TEXT", "help": "with {} for the label"},
+            "--multi-label": {"action": "store_true", "default": None},
+            **_LONG,
+        },
+    ),
+    "rank": Command(
+        "text-ranking",
+        "say how well documents answer a query",
+        ("query", "document"),
+        tuple,
+        lambda answer: {"score": answer},
+        ("score",),
+        {"--top-k": {"type": int, "metavar": "N", "help": "documents (of arguments alone)"}},
+    ),
+    "choose": Command(
+        "multiple-choice",
+        "say which text goes on best with another",
+        ("context", "choices"),
+        _choices,
+        _chosen,
+        ("choice", "scores"),
+    ),
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the commands to the subparsers ``commands``."""
+    for name, command in COMMANDS.items():
+        parser = commands.add_parser(name, parents=[model_options()], help=command.help)
+        given = " ".join(column.upper() for column in command.columns)
+        parser.add_argument(
+            "input",
+            metavar="INPUT",
+            nargs="+",
+            help=f"{given} (several for the last), or a FILE: .jsonl, .csv, .tsv, else lines; "
+            "- for stdin",
+        )
+        for option, how in command.options.items():
+            parser.add_argument(option, **how)
+        add_row_options(parser, [*command.columns, *command.optional])
+        parser.set_defaults(run=_run, command=command)
+
+
+def add_row_options(parser: argparse.ArgumentParser, columns: Sequence[str]) -> None:
+    """Add the options of a command that goes through the rows of a file."""
+    parser.add_argument("--format", choices=FORMATS, help="of FILE (default: by its ending)")
+    for column in columns:
+        parser.add_argument(
+            f"--{column}-column", metavar="NAME", help=f"where each row has its {column}"
+        )
+    parser.add_argument(
+        "--output",
+        default="-",
+        metavar="FILE",
+        help=f"FILE{' or FILE'.join(ENDINGS)}, with the row's own columns; - for JSON lines on "
+        "stdout (default)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where an earlier run left --output"
+    )
+    parser.add_argument("--shard", metavar="I/N", help="only part I of N of the rows, from 1/N")
+    parser.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="of a row that cannot be computed: stop there (default), or tell it and go on",
+    )
+
+
+def _run(args: argparse.Namespace) -> int:
+    from ..text import pipeline
+
+    command: Command = args.command
+    check_output(args.output, ENDINGS)
+    columns = _columns(args, command)
+    is_file = _is_file(args)
+    if is_file:
+        check_rows(args)
+    options = _options(args, command)
+    top_k = options.pop("top_k", None) if command.task == "text-ranking" else None
+    if args.model is None:
+        raise InputError(f"--model must be given: no checkpoint for {command.task} is shipped")
+    task = pipeline(command.task, args.model, **options, **pipeline_options(args))
+    if not is_file:
+        return _run_arguments(args, command, task, top_k)
+    part = read_part(args.shard)
+    source = Source(args.input[0], format_of(args.input[0], args.format), columns)
+    work = Work(
+        _Predicts(task) if command.task == "text-ranking" else task,
+        lambda values: command.item([values[name] for name in columns]),
+        command.fields,
+        args.on_error == "skip",
+    )
+    names = [*_names(command, options), *(["error"] if work.skips_errors else [])]
+    with open_results(args.output, names, args.resume) as results:
+        return run(work, source, part, results)
+
+
+def check_rows(args: argparse.Namespace) -> None:
+    """Refuse what cannot be done to the rows of this file before anything is computed."""
+    name = args.input[0]
+    if name != "-":
+        with open_input(name):
+            pass
+    if args.shard is not None and not os.path.isfile(name):
+        raise InputError(f"--shard must be of a file, whose rows can be counted, not of {name!r}")
+    if args.resume and args.output == "-":
+        raise InputError("--resume must be given with an --output that it can read, not stdout")
+    if os.path.exists(name) and os.path.exists(args.output) and os.path.samefile(name, args.output):
+        raise InputError(f"--output must be another file than FILE, not {args.output!r}")
+
+
+def _is_file(args: argparse.Namespace) -> bool:
+    """Whether the one argument is a file and no text."""
+    if len(args.input) != 1:
+        return False
+    name = args.input[0]
+    known = os.path.splitext(name)[1] in INPUTS
+    return name == "-" or args.format is not None or known or os.path.exists(name)
+
+
+def _columns(args: argparse.Namespace, command: Command) -> list[str]:
+    named = [getattr(args, f"{column}_column") or column for column in command.columns]
+    more = [getattr(args, f"{column}_column") for column in command.optional]
+    return [*named, *(name for name in more if name is not None)]
+
+
+def _options(args: argparse.Namespace, command: Command) -> dict[str, Any]:
+    names = [option.strip("-").replace("-", "_") for option in command.options]
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _names(command: Command, options: dict[str, Any]) -> Sequence[str]:
+    if "top_k" in options:
+        return {"text-classification": ["labels"], "question-answering": ["answers"]}.get(
+            command.task, command.names
+        )
+    return command.names
+
+
+def _run_arguments(args: argparse.Namespace, command: Command, task: Any, top_k: int | None) -> int:
+    """The texts that stand on the command line itself."""
+    given = args.input
+    if len(given) < len(command.columns):
+        wanted = " ".join(column.upper() for column in command.columns)
+        raise InputError(f"INPUT must be {wanted} or a file, not {given[0]!r} alone")
+    with open_results(args.output, command.names, False) as results:
+        if command.task == "text-ranking":
+            for one in task.rank(given[0], given[1:], top_k=top_k, return_documents=True):
+                results.write({"document": one["text"], "score": one["score"]})
+        elif command.task == "multiple-choice":
+            answer = task(given[0], given[1:])
+            results.write({"context": given[0], "choices": given[1:], **command.fields(answer)})
+        else:
+            first, last = given[: len(command.columns) - 1], given[len(command.columns) - 1 :]
+            for text in last:
+                values = [*first, text]
+                answer = next(iter(task.stream([command.item(values)])))
+                row = dict(zip(command.columns, values, strict=True))
+                results.write({**row, **command.fields(answer)})
+    return 0
+
+
+class _Predicts:
+    """A ranking task whose answer to a pair is its score."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        self.batch_tokens = task.batch_tokens
+
+    def stream(self, pairs: Any) -> Any:
+        return map(float, self._task.predict(list(pairs)))
