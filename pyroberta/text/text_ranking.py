@@ -46,7 +46,8 @@ class RankingOptions(TextOptions):
         kind = type(given)
         if isinstance(given, str) or kind.__module__.startswith("torch.nn."):
             named = given if isinstance(given, str) else f"{kind.__module__}.{kind.__qualname__}"
-            object.__setattr__(self, "activation_fn", torch_activation(named, "activation_fn"))
+            torch_activation(named, "activation_fn")  # refused here, made where it is used
+            object.__setattr__(self, "activation_fn", named)
         elif given is not None and not callable(given):
             raise InputError(f"activation_fn must be a function, not {excerpt(given)}")
         flag = pick_flag("apply_softmax", self.apply_softmax, False)
@@ -181,9 +182,11 @@ class TextRanking(TextTask):
         chosen = self._changed(self.options, dict(options))
         count = self.model.config.num_labels
         logits = np.array(found, np.float64).reshape(len(found), count)
-        function: Callable[[Array], Array] = chosen.activation_fn or (
-            FORMULAS["sigmoid"] if count == 1 else FORMULAS["linear"]
-        )
+        given = chosen.activation_fn
+        function: Callable[[Array], Array] = FORMULAS["sigmoid" if count == 1 else "linear"]
+        if given is not None:
+            is_name = isinstance(given, str)
+            function = torch_activation(given, "activation_fn") if is_name else given
         scores = np.asarray(function(logits))
         if count == 1:
             scores = scores.reshape(len(found))
@@ -215,7 +218,8 @@ def _said_activation(folder: Path) -> Any:
     for name, value in said:
         if value is not None:
             try:
-                return torch_activation(value, name)
+                torch_activation(value, name)
             except ConfigError as error:
                 raise ConfigError(f"{error}; or give activation_fn= yourself") from None
+            return value
     return None

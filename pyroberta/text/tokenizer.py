@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,8 @@ class Tokenizer:
     ) -> None:
         self._backend: Any = files.backend
         self._cleans_up = files.cleans_up
+        # What it is opened anew with; None: it was made of files that are not known.
+        self._origin: tuple[str, RobertaConfig | None, int | None, bool] | None = None
         self.name = files.name
         self.gives_types = files.gives_types
         self.vocab_size = None if config is None else config.vocab_size
@@ -121,7 +123,22 @@ class Tokenizer:
         folder = transformer_folder(find_folder(path, revision=revision))
         if not has_tokenizer(folder):  # an adapter's may stand in its base's
             folder = base_folder(folder)
-        return cls(read_tokenizer_files(folder), config=config, max_tokens=max_tokens)
+        return cls._open(os.path.abspath(folder), config, max_tokens, False)
+
+    @classmethod
+    def _open(
+        cls, folder: str, config: RobertaConfig | None, max_tokens: int | None, lowercased: bool
+    ) -> Tokenizer:
+        made = cls(read_tokenizer_files(Path(folder)), config=config, max_tokens=max_tokens)
+        made = made.lowercased() if lowercased else made
+        made._origin = folder, config, max_tokens, lowercased
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As a folder's name: a vocabulary of 250,000 words is 17 MB of JSON.
+        if self._origin is None:
+            return _restored, (type(self), self.__dict__)
+        return type(self)._open, self._origin
 
     def lowercased(self) -> Tokenizer:
         """One like it that puts texts in lower case first, as sentence-transformers asks it to."""
@@ -135,8 +152,9 @@ class Tokenizer:
         if not any(type(step).__name__ == "Lowercase" for step in steps):
             normalizers = library.normalizers
             backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
-        other = copy.copy(self)
-        other._backend = backend
+        other = _restored(type(self), self.__dict__ | {"_backend": backend})
+        if self._origin is not None:
+            other._origin = *self._origin[:3], True
         return other
 
     def __repr__(self) -> str:
@@ -310,6 +328,12 @@ class Tokenizer:
         """The word of an id as the vocabulary spells it, or ``None``."""
         token: str | None = self._backend.id_to_token(token_id)
         return token
+
+
+def _restored(cls: type[Tokenizer], state: dict[str, Any]) -> Tokenizer:
+    made = cls.__new__(cls)
+    made.__dict__.update(state)
+    return made
 
 
 def _shown(text: object) -> str:
