@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         RobertaForTokenClassification,
         RobertaModel,
     )
-    from .text import pipeline
+    from .text import SentenceEncoder, pipeline
 
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "RobertaForSequenceClassification",
     "RobertaForTokenClassification",
     "RobertaModel",
+    "SentenceEncoder",
     "from_pretrained",
     "get_num_threads",
     "pipeline",
@@ -59,6 +60,7 @@ _MODULES = {
     "RobertaConfig": "config",
     "RobertaEncoderDecoder": "decoder.encoder_decoder",
     "RobertaForCausalLM": "decoder.causal",
+    "SentenceEncoder": "text",
     "from_pretrained": "architectures",
     "get_num_threads": "kernels",
     "pipeline": "text",

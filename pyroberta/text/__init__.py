@@ -7,6 +7,7 @@ from .fill_mask import FillMask
 from .multiple_choice import MultipleChoice
 from .pipelines import pipeline
 from .question_answering import QuestionAnswering
+from .sentence_encoder import SentenceEncoder
 from .text_classification import TextClassification
 from .text_generation import Text2TextGeneration, TextGeneration
 from .text_ranking import TextRanking
@@ -20,6 +21,7 @@ __all__ = [
     "MultipleChoice",
     "QuestionAnswering",
     "SentenceEmbedding",
+    "SentenceEncoder",
     "Text2TextGeneration",
     "TextClassification",
     "TextGeneration",

@@ -173,6 +173,10 @@ class SentenceEmbedding(Task):
         """Whether a prompt's tokens are pooled."""
         return self._prompts.pooled
 
+    def prefix(self, prompt: str | None = None, prompt_name: str | None = None) -> str:
+        """What stands before the texts of a call with this prompt or name. Raises InputError."""
+        return self._prompts.choose(prompt, prompt_name)
+
     @property
     def dimension(self) -> int:
         """The numbers of a vector."""
