@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,18 +18,19 @@ def read_texts(texts: Any) -> tuple[list[str], bool]:
     """The texts of a call as a list, and whether it was one ``str``.
 
     Raises:
-        InputError: neither a ``str`` nor a list, a tuple or an array ``[n]`` of them.
+        InputError: neither a ``str`` nor several in a list, an array ``[n]`` or any iterable.
     """
     if isinstance(texts, np.ndarray) and texts.ndim == 1 and not hasattr(texts, "mask"):
         texts = texts.tolist()
     if isinstance(texts, str):
         return [texts], True
-    if not isinstance(texts, (list, tuple)):
+    if isinstance(texts, (bytes, Mapping, np.ndarray)) or not isinstance(texts, Iterable):
         raise InputError(f"texts must be a str or a list of str, not {type(texts).__name__}")
+    texts = list(texts)
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"texts[{i}] must be a str, not {type(text).__name__}")
-    return list(texts), False
+    return texts, False
 
 
 def plan_batches(

@@ -2,37 +2,74 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, IntArray
-from ..checks import check_count
+from ..checks import check_count, excerpt
 from ..errors import ConfigError, InputError
-from ..kernels.arithmetic import in_usual_arithmetic
 from ..logits import highest, softmax
 from ..models import RobertaForMaskedLM
-from .batching import BATCH_TOKENS, plan_batches, read_texts
-from .task import Task
+from .batching import read_texts
+from .encoding import Encoding
+from .text_inputs import Answer, Answers, Job, TextOptions
+from .text_task import TextTask
 from .tokenizer import Tokenizer
 
-Answer = dict[str, Any]
+# The ids of words and their probabilities.
+_Words = tuple[IntArray, Array]
 
 # The most bytes of float32 logits in a batch. One row of a vocabulary of 250,002 words is 1 MB,
 # and short texts have a mask every ten tokens: a batch of 4,096 tokens would need 400 MB.
 _MAX_LOGITS_BYTES = 2**26
 
 
-class FillMask(Task):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FillMaskOptions(TextOptions):
+    """What can be chosen for fill-mask.
+
+    Attributes:
+        top_k: how many words to give.
+        targets: give these words alone, by their probability among all; one, or a list.
+    """
+
+    top_k: int = 5
+    targets: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "top_k", check_count("top_k", self.top_k, 1))
+        if self.targets is not None:
+            object.__setattr__(self, "targets", tuple(read_texts(self.targets)[0]))
+        if self.stride is not None:
+            raise InputError("stride must be left out for fill-mask, which has no windows")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Chosen(FillMaskOptions):
+    """The options of a call with the ids of its targets."""
+
+    target_ids: IntArray | None = None
+
+
+class FillMask(TextTask):
     """The most probable words at each mask of a text.
 
-    Args:
-        model: with a language-model head.
-        tokenizer: the model's.
-        batch_tokens: the most tokens that are computed together.
-        top_k: how many words to give.
-        targets: give these words alone, by their probability among all.
+    Each text holds the mask token at least once. See ``TextTask`` for what all tasks take and
+    ``FillMaskOptions`` for the options.
+
+    A call gives for a text with one mask a list of dictionaries, the most probable first:
+    ``score``, the probability; ``token``, the word's id; ``token_str``, its text; ``sequence``, the
+    text with it. For a text with several masks one such list for each; there ``sequence`` keeps
+    the special tokens, so that the other masks show. A list of one text gives a list of one answer
+    (Hugging Face's pipeline gives the answer itself).
+
+    A call raises InputError for a text without a mask token, or with one beyond the model's
+    length; ``top_k`` out of range; no target that the tokenizer knows.
 
     Example:
         >>> fill = pipeline("fill-mask")
@@ -41,118 +78,95 @@ class FillMask(Task):
     """
 
     model_class = RobertaForMaskedLM
+    options_class = FillMaskOptions
+    is_shipped = True
 
-    def __init__(
-        self,
-        model: RobertaForMaskedLM,
-        tokenizer: Tokenizer,
-        *,
-        batch_tokens: int = BATCH_TOKENS,
-        top_k: int = 5,
-        targets: str | list[str] | None = None,
-    ) -> None:
+    def __init__(self, model: RobertaForMaskedLM, tokenizer: Tokenizer, **options: Any) -> None:
         if tokenizer.mask_token_id is None:
             raise ConfigError(
                 f"tokenizer must have a mask token for fill-mask, not none: {tokenizer!r}"
             )
-        super().__init__(model, tokenizer, batch_tokens=batch_tokens)
-        self.top_k = self._check_top_k(top_k)
-        self.targets = targets
+        super().__init__(model, tokenizer, **options)
 
-    @in_usual_arithmetic
-    def __call__(
-        self,
-        texts: str | list[str],
-        *,
-        top_k: int | None = None,
-        targets: str | list[str] | None = None,
-    ) -> list[Any]:
-        """The answers for one text, or a list of them for a list.
-
-        Args:
-            texts: each holds the mask token at least once.
-            top_k, targets: for this call, in place of the pipeline's.
-
-        Returns:
-            For a text with one mask a list of dictionaries, the most probable first: ``score``,
-            the probability; ``token``, the word's id; ``token_str``, its text; ``sequence``, the
-            text with it. For a text with several masks one such list for each; there
-            ``sequence`` keeps the special tokens, so that the other masks show. A list of one
-            text gives a list of one answer (Hugging Face's pipeline gives the answer itself).
-
-        Raises:
-            InputError: a text without a mask token, or with one beyond the model's length;
-                ``top_k`` out of range; no target that the tokenizer knows.
-        """
-        checked, single = read_texts(texts)
-        top = self.top_k if top_k is None else self._check_top_k(top_k)
-        wanted = self.targets if targets is None else targets
-        target_ids = None if wanted is None else self._target_ids(wanted)
-        rows = self.tokenizer.encode(checked)
-        masks = [self._mask_places(i, text, rows[i]) for i, text in enumerate(checked)]
-        answers: list[Any] = [None] * len(rows)
-        for batch in plan_batches(
-            [len(ids) for ids in rows],
-            self.batch_tokens,
-            [len(places) for places in masks],
-            max(1, _MAX_LOGITS_BYTES // (4 * self.model.config.vocab_size)),
-        ):
-            places = [(i, place) for i, row in enumerate(batch) for place in masks[row]]
-            output = self.model.encode_rows([rows[row] for row in batch], logit_positions=places)
-            logits = iter(output.logits)
-            for row in batch:
-                found = [
-                    self._answers(next(logits), rows[row], place, len(masks[row]), top, target_ids)
-                    for place in masks[row]
-                ]
-                answers[row] = found[0] if len(found) == 1 else found
-            del output, logits  # else they would stand beside the next batch's
-        answer: list[Any] = answers[0] if single else answers
-        return answer
-
-    def _check_top_k(self, top_k: int) -> int:
-        number = check_count("top_k", top_k, 1)
-        if number > self.model.config.vocab_size:
+    def _check_options(self, options: FillMaskOptions) -> None:
+        if options.top_k > self.model.config.vocab_size:
             raise InputError(
-                f"top_k must be at most vocab_size ({self.model.config.vocab_size}), not {number}"
+                f"top_k must be at most vocab_size ({self.model.config.vocab_size}), "
+                f"not {options.top_k}"
             )
-        return number
 
-    def _mask_places(self, index: int, text: str, ids: list[int]) -> list[int]:
+    def _answers_of(
+        self, inputs: Iterator[Any], options: Any, batch_size: int | None
+    ) -> Iterator[Any]:
+        ids = None if options.targets is None else self._target_ids(options.targets)
+        chosen = _Chosen(**vars(options), target_ids=ids)
+        return super()._answers_of(inputs, chosen, batch_size)
+
+    def encode_all(self, items: Sequence[tuple[int, str]], options: Any) -> list[Job]:
+        jobs = super().encode_all(items, options)
+        for job in jobs:
+            self._check_masks(job)
+        return jobs
+
+    def weigh(self, rows: Sequence[Encoding]) -> tuple[list[int], int]:
+        row_bytes = 4 * self.model.config.vocab_size
+        return [len(self._places(row.ids)) for row in rows], max(1, _MAX_LOGITS_BYTES // row_bytes)
+
+    def run(self, rows: Sequence[Sequence[int]], types: Any) -> list[list[Array]]:
+        places = [(i, place) for i, ids in enumerate(rows) for place in self._places(ids)]
+        logits = iter(self.model.encode_rows(rows, types, logit_positions=places).logits)
+        return [[next(logits) for _ in self._places(ids)] for ids in rows]
+
+    def of_batch(self, output: list[list[Array]], options: Any) -> list[list[_Words]]:
+        # The best alone: the logits of all the masks of a call may be gigabytes.
+        return [[self._best(logits, options) for logits in row] for row in output]
+
+    def answer(self, job: Job, outputs: list[list[_Words]], options: Any) -> Answers:
+        ids, n_masks = job.rows[0].ids, len(outputs[0])
+        found = [
+            self._answers_of_mask(words, ids, place, n_masks)
+            for words, place in zip(outputs[0], self._places(ids), strict=True)
+        ]
+        return Answers(found[0] if n_masks == 1 else found)
+
+    def _places(self, ids: Sequence[int]) -> list[int]:
         mask = self.tokenizer.mask_token_id
-        places = [place for place, token_id in enumerate(ids) if token_id == mask]
-        if not places:
-            token = self.tokenizer.mask_token
-            assert token is not None
-            if token in text:
-                raise InputError(
-                    f"texts[{index}] must have its mask token {token!r} within the first "
-                    f"{self.tokenizer.max_tokens} tokens, not after them"
-                )
-            shown = text if len(text) <= 60 else text[:57] + "..."
-            raise InputError(f"texts[{index}] must hold the mask token {token!r}, not {shown!r}")
-        return places
+        return [place for place, token_id in enumerate(ids) if token_id == mask]
 
-    def _target_ids(self, targets: str | list[str]) -> IntArray:
+    def _check_masks(self, job: Job) -> None:
+        """Refuse a text without a mask in what is read of it."""
+        if self._places(job.rows[0].ids):
+            return
+        token = self.tokenizer.mask_token
+        assert token is not None
+        if token in job.item:
+            raise InputError(
+                f"texts[{job.index}] must have its mask token {token!r} within the first "
+                f"{self.tokenizer.max_tokens} tokens, not after them"
+            )
+        raise InputError(
+            f"texts[{job.index}] must hold the mask token {token!r}, not {excerpt(job.item)}"
+        )
+
+    def _target_ids(self, targets: Sequence[str]) -> IntArray:
         """The ids of the words to choose from, ascending, each once.
 
         A target is looked up as the vocabulary spells it; one that is not there is encoded, and
         its first token taken, with a warning.
         """
-        words, _ = read_texts(targets)
         found: set[int] = set()
-        for word in words:
+        for word in targets:
             token_id = self.tokenizer.token_to_id(word)
             if token_id is None:
                 ids = self.tokenizer.encode([word], add_special_tokens=False)[0]
                 if not ids:
-                    warnings.warn(f"target {word!r} is no word: it is left out", stacklevel=3)
+                    warnings.warn(f"target {word!r} is no word: it is left out", stacklevel=4)
                     continue
                 token_id = ids[0]
                 taken = self.tokenizer.id_to_token(token_id)
                 warnings.warn(
                     f"target {word!r} is not in the vocabulary: {taken!r} is taken in its place",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
             elif token_id >= self.model.config.vocab_size:
                 raise InputError(
@@ -164,28 +178,28 @@ class FillMask(Task):
             raise InputError(f"targets must hold a word that the tokenizer knows, not {targets!r}")
         return np.array(sorted(found), np.int64)
 
-    def _answers(
-        self,
-        logits: Array,
-        ids: list[int],
-        place: int,
-        n_masks: int,
-        top_k: int,
-        target_ids: IntArray | None,
-    ) -> list[Answer]:
-        """The best words for one mask, from its logits ``[vocab]``."""
+    def _best(self, logits: Array, options: Any) -> _Words:
+        """The best words for one mask, from its logits ``[vocab]``: ids and probabilities."""
         scores = softmax(logits)
-        chosen = np.arange(len(scores)) if target_ids is None else target_ids
+        ids = options.target_ids
+        chosen = np.arange(len(scores)) if ids is None else ids
+        best = chosen[highest(scores[chosen], options.top_k)]
+        return best, scores[best]
+
+    def _answers_of_mask(
+        self, words: _Words, ids: list[int], place: int, n_masks: int
+    ) -> list[Answer]:
+        """What is told of the words for one mask."""
         answers = []
-        for token_id in chosen[highest(scores[chosen], top_k)].tolist():
+        for token_id, score in zip(words[0].tolist(), words[1].tolist(), strict=True):
             filled = [*ids[:place], token_id, *ids[place + 1 :]]
             filled = [i for i in filled if i != self.tokenizer.pad_token_id]
             answers.append(
-                {
-                    "score": float(scores[token_id]),
-                    "token": token_id,
-                    "token_str": self.tokenizer.decode([token_id]),
-                    "sequence": self.tokenizer.decode(filled, skip_special_tokens=n_masks == 1),
-                }
+                Answer(
+                    score=score,
+                    token=token_id,
+                    token_str=self.tokenizer.decode([token_id]),
+                    sequence=self.tokenizer.decode(filled, skip_special_tokens=n_masks == 1),
+                )
             )
         return answers

@@ -93,7 +93,7 @@ class MultipleChoice(TextTask):
         one_each = None if types is None else [[row] for row in types]
         return self.model.encode_rows([[row] for row in rows], one_each)
 
-    def of_batch(self, output: Any) -> list[Array]:
+    def of_batch(self, output: Any, options: Any) -> list[Array]:
         return list(output.logits[:, 0])
 
     def answer(self, job: Job, outputs: list[Any], options: Any) -> Answers:

@@ -30,7 +30,9 @@ from .question_answering import QuestionAnswering
 from .task import Loading, Task, as_tokenizer
 from .text_classification import TextClassification
 from .text_generation import Text2TextGeneration, TextGeneration
+from .text_inputs import without_harmless
 from .text_ranking import TextRanking
+from .text_task import TextTask
 from .token_classification import TokenClassification
 from .tokenizer import Tokenizer
 from .zero_shot import ZeroShotClassification
@@ -201,6 +203,8 @@ def pipeline(
     load |= {"memory_map": memory_map, "adapter": adapter}
     load = {name: value for name, value in load.items() if value is not None}
     options["batch_tokens"] = batch_tokens
+    if not issubclass(kind, TextTask):  # which looks at them itself
+        options = without_harmless(options)
     if isinstance(model, (Model, RobertaEncoderDecoder)):
         if revision is not None:
             load["revision"] = revision

@@ -138,7 +138,7 @@ class QuestionAnswering(TextTask):
         parts = whole.windows(length, stride, sequence=1)
         return [dataclasses.replace(whole.take(places), n_cut=0) for places in parts]
 
-    def of_batch(self, output: Any) -> Sequence[tuple[Array, Array]]:
+    def of_batch(self, output: Any, options: Any) -> Sequence[tuple[Array, Array]]:
         starts, ends = output.of_rows(output.start_logits), output.of_rows(output.end_logits)
         return list(zip(starts, ends, strict=True))
 

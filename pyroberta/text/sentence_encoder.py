@@ -20,6 +20,7 @@ from ..small_json import read_json_object
 from .embedding import SentenceEmbedding, hidden_states
 from .pipelines import pipeline
 from .similarity import SIMILARITIES, quantized, similarity
+from .text_inputs import check_device
 from .tokenizer import Tokenizer
 
 _VALUES = ("sentence_embedding", "token_embeddings")
@@ -62,7 +63,7 @@ class SentenceEncoder:
         device: Any = None,
         **options: Any,
     ) -> None:
-        _check_device(device)
+        check_device(device)
         folder = find_folder(SHIPPED if path is None else path, revision=revision)
         if not (folder / MODULES).is_file():
             options.setdefault("normalize", False)
@@ -150,7 +151,7 @@ class SentenceEncoder:
         Raises:
             InputError: a sentence that is no ``str``; no such prompt, value or precision.
         """
-        _check_device(device)
+        check_device(device)
         if output_value is not None and not is_name_of(output_value, _VALUES):
             raise InputError(
                 f"output_value must be None or one of {', '.join(_VALUES)}, "
@@ -235,11 +236,6 @@ def _listed(sentences: Any) -> list[str]:
         if not isinstance(sentence, str):
             raise InputError(f"sentences[{i}] must be a str, not {excerpt(sentence)}")
     return listed
-
-
-def _check_device(device: Any) -> None:
-    if str(getattr(device, "type", device)) not in ("None", "-1", "cpu"):
-        raise ConfigError(f"device must be 'cpu', not {excerpt(device)}")
 
 
 def _similarity_name(folder: Path, asked: str | None) -> str:

@@ -86,6 +86,9 @@ class TextClassification(TextTask):
     model_class = RobertaForSequenceClassification
     options_class = TextClassificationOptions
 
+    def is_one(self, inputs: Any, options: Any) -> bool:
+        return isinstance(inputs, (str, Mapping))
+
     def of_call(self, answers: list[Any], item: Any, given: dict[str, Any]) -> Any:
         # As Hugging Face's: a list for a text, but not for a pair, nor where the call says top_k.
         return answers if isinstance(item, str) and "top_k" not in given else answers[0]

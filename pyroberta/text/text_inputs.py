@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..checks import check_count, excerpt, pick_flag
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from .encoding import Encoding
+
+# Of other libraries' pipelines: where and in what portions they compute. Nothing is padded here.
+_HARMLESS = ("device", "batch_size", "framework", "num_workers", "padding")
 
 
 class Answer(dict[str, Any]):
@@ -58,14 +61,26 @@ class Job:
     rows: list[Encoding]
 
 
+def check_device(device: Any) -> None:
+    """Refuse a device that there is not: ``None``, -1 and ``"cpu"`` (or a torch.device) are one."""
+    if str(getattr(device, "type", device)) not in ("None", "-1", "cpu"):
+        raise ConfigError(f"device must be 'cpu', not {excerpt(device)}")
+
+
+def without_harmless(options: dict[str, Any]) -> dict[str, Any]:
+    """The options but for those of other libraries that change no answer. Raises ConfigError."""
+    check_device(options.get("device"))
+    return {name: value for name, value in options.items() if name not in _HARMLESS}
+
+
 def read_many(inputs: Any, noun: str) -> Iterator[Any]:
     """The inputs of a call one after the other. Raises InputError for what has none."""
     if isinstance(inputs, np.ndarray):
         if inputs.ndim != 1 or hasattr(inputs, "mask"):
             raise InputError(f"{noun} must be an array [n], not of shape {inputs.shape}")
         inputs = inputs.tolist()
-    if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Iterable):
-        raise InputError(f"{noun} must be an input of this task or several, not {excerpt(inputs)}")
+    if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, Iterable):
+        raise InputError(f"{noun} must be one input or a list of them, not {excerpt(inputs)}")
     return iter(inputs)
 
 

@@ -17,7 +17,7 @@ from ..opening import transformer_folder
 from .batching import BATCH_TOKENS, plan_batches
 from .encoding import Encoding, cut
 from .task import Loading, Self, Task
-from .text_inputs import Job, TextOptions, read_many, warn_of_cuts
+from .text_inputs import Job, TextOptions, read_many, warn_of_cuts, without_harmless
 from .tokenizer import Text, Tokenizer
 
 # Texts are encoded so many batches at a time, and as many ahead of those that are computed.
@@ -39,9 +39,12 @@ class TextTask(Task):
         batch_tokens: the most tokens that are computed together.
         batch_size: how many inputs ``stream`` takes before it gives their answers; ``None``: as
             many as fill some batches. It changes no answer.
-        device: ``None``, -1 or ``"cpu"``.
-        framework, num_workers, padding: taken, without effect.
-        **options: fields of ``options_class``.
+        **options: fields of ``options_class``. ``device="cpu"``, ``framework``, ``num_workers``
+            and ``padding`` are taken too, without effect.
+
+    Raises:
+        ConfigError: another device.
+        TypeError: an option that is none of the task's.
     """
 
     options_class: ClassVar[type[Any]] = TextOptions
@@ -56,15 +59,9 @@ class TextTask(Task):
         *,
         batch_tokens: int = BATCH_TOKENS,
         batch_size: int | None = None,
-        device: Any = None,
-        framework: Any = None,
-        num_workers: Any = None,
-        padding: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(model, tokenizer, batch_tokens=batch_tokens)
-        if str(getattr(device, "type", device)) not in ("None", "-1", "cpu"):
-            raise ConfigError(f"device must be 'cpu', not {excerpt(device)}")
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size, 1)
         self.options = self._changed(self.options_class(), options)
 
@@ -81,8 +78,7 @@ class TextTask(Task):
 
     def _changed(self, options: Any, given: dict[str, Any]) -> Any:
         """The options with those of a call in their place."""
-        for name in ("batch_size", "num_workers", "padding"):
-            given.pop(name, None)
+        given = without_harmless(given)
         known = [field.name for field in dataclasses.fields(options)]
         for name in given:
             if name not in known:
@@ -129,7 +125,7 @@ class TextTask(Task):
 
     def is_one(self, inputs: Any, options: Any) -> bool:
         """Whether a call's argument is one input and no list of them."""
-        return isinstance(inputs, (str, dict))
+        return isinstance(inputs, str)
 
     def of_call(self, answers: list[Any], item: Any, given: dict[str, Any]) -> Any:
         """What a call with one input gives, ``given`` its options."""
@@ -151,11 +147,15 @@ class TextTask(Task):
         """The rows of several inputs, each with its number."""
         return [Job(index, item, self.encode(item, index, options)) for index, item in items]
 
+    def weigh(self, rows: Sequence[Encoding]) -> tuple[list[int] | None, int]:
+        """Another cost of each row than its tokens, and the most of it in a batch."""
+        return None, 0
+
     def run(self, rows: Sequence[Sequence[int]], types: Any) -> Any:
         """The model's output for some rows of ids."""
         return self.model.encode_rows(rows, types)
 
-    def of_batch(self, output: Any) -> Sequence[Any]:
+    def of_batch(self, output: Any, options: Any) -> Sequence[Any]:
         """What a batch's output says of each row."""
         return list(output.logits)
 
@@ -258,7 +258,7 @@ class TextTask(Task):
     def _answers(self, jobs: list[Job], options: Any) -> Iterator[Any]:
         """The answers to some inputs, all computed before the first is given."""
         rows = [row for job in jobs for row in job.rows]
-        outputs = self._compute(rows)
+        outputs = self._compute(rows, options)
         start = 0
         for job in jobs:
             end = start + len(job.rows)
@@ -269,17 +269,20 @@ class TextTask(Task):
             yield answer
             start = end
 
-    def _compute(self, rows: Sequence[Encoding]) -> list[Any]:
+    def _compute(self, rows: Sequence[Encoding], options: Any) -> list[Any]:
         """What the model says of each row."""
         outputs: list[Any] = [None] * len(rows)
         has_types = self.config_of(self.model).max_token_types > 1
-        for batch in plan_batches([len(row) for row in rows], self.batch_tokens):
+        weights, most = self.weigh(rows)
+        lengths = [len(row) for row in rows]
+        for batch in plan_batches(lengths, self.batch_tokens, weights, most):
             types = None
             if has_types and any(rows[i].types is not None for i in batch):
                 types = [rows[i].types or [0] * len(rows[i]) for i in batch]
             output = self.run([rows[i].ids for i in batch], types)
-            for i, one in zip(batch, self.of_batch(output), strict=True):
+            for i, one in zip(batch, self.of_batch(output, options), strict=True):
                 outputs[i] = one
+            del output  # else it would stand beside the next batch's
         return outputs
 
 

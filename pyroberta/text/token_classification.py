@@ -95,7 +95,7 @@ class TokenClassification(TextTask):
             raise InputError(f"texts[{index}] must be a list of words, not {excerpt(item)}")
         return str(options.delimiter).join(item)
 
-    def of_batch(self, output: Any) -> list[Array]:
+    def of_batch(self, output: Any, options: Any) -> list[Array]:
         rows: list[Array] = output.of_rows(output.logits)
         return rows
 

@@ -94,9 +94,6 @@ class ZeroShotClassification(TextTask):
             options["candidate_labels"] = candidate_labels
         return super().__call__(inputs, **options)
 
-    def is_one(self, inputs: Any, options: Any) -> bool:
-        return isinstance(inputs, str)
-
     def encode_all(self, items: Sequence[tuple[int, str]], options: Any) -> list[Job]:
         if options.candidate_labels is None:
             raise InputError("candidate_labels must be given, not left out")

@@ -199,7 +199,7 @@ def test_top_k_out_of_range_is_refused(fill, top_k, message):
 
 @pytest.mark.parametrize("texts", [3, None, {"a": 1}, b"<mask>"])
 def test_what_is_no_text_is_refused(fill, texts):
-    with pytest.raises(InputError, match="texts must be a str or a list of str, not"):
+    with pytest.raises(InputError, match="texts must be one input or a list of them, not"):
         fill(texts)
 
 
@@ -263,3 +263,19 @@ def test_batches_hold_every_row_once_within_the_budget():
 def test_a_wrong_budget_is_refused(batch_tokens):
     with pytest.raises(InputError, match="batch_tokens must be a whole number"):
         pipeline("fill-mask", batch_tokens=batch_tokens)
+
+
+def test_any_iterable_and_a_stream(fill):
+    want = fill(TEXTS)
+    assert fill(tuple(TEXTS)) == want
+    assert fill(np.array(TEXTS)) == want
+    assert fill(text for text in TEXTS) == want
+    assert list(fill.stream(iter(TEXTS), batch_size=1)) == want
+    assert fill.stream(iter(TEXTS[:1]), top_k=2).__next__() == want[0][:2]
+
+
+def test_what_is_cut_is_told(fill):
+    with pytest.warns(UserWarning, match="1 text was cut"):
+        assert fill("A <mask> boat " + "and another " * 200).truncation > 0
+    with pytest.raises(InputError, match="stride must be left out for fill-mask"):
+        fill(TEXTS, stride=4)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from text.models import save
 
@@ -169,3 +170,14 @@ def test_a_folder_that_is_not_there(tmp_path):
         pipeline(tmp_path / "no")
     with pytest.raises(ConfigError, match=r"task must be one of .* or a checkpoint's folder"):
         pipeline()
+
+
+@pytest.mark.parametrize("task", ["fill-mask", "feature-extraction", "sentence-embedding"])
+def test_what_other_libraries_say_of_devices_is_taken(task):
+    text = "The king <mask>."
+    want = pipeline(task)(text)
+    got = pipeline(task, device="cpu", batch_size=8, framework="pt", num_workers=0)(text)
+    assert np.array_equal(got, want)
+    assert np.array_equal(pipeline(task)(one for one in [text])[0], want)
+    with pytest.raises(ConfigError, match="device must be 'cpu', not 'cuda:0'"):
+        pipeline(task, device="cuda:0")

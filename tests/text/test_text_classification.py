@@ -137,7 +137,7 @@ def test_a_stream_without_end(classify):
 
 
 REFUSED = [
-    (3, {}, InputError, "texts must be an input of this task or several, not 3"),
+    (3, {}, InputError, "texts must be one input or a list of them, not 3"),
     ([3], {}, InputError, r"texts\[0\] must be a str, a pair of them or .*, not 3"),
     (["a", None], {}, InputError, r"texts\[1\] must be a str, a pair"),
     (["a", ("b",)], {}, InputError, r"texts\[1\] must be a str, a pair"),

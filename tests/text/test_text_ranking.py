@@ -110,7 +110,7 @@ def test_nothing_to_rank(ranking):
 REFUSED = [
     (lambda task: task.rank(3, ["a"]), "query must be a str, not 3"),
     (lambda task: task.rank("a", ["b", None]), r"documents\[1\] must be a str, not None"),
-    (lambda task: task.rank("a", "b"), "documents must be an input of this task or several"),
+    (lambda task: task.rank("a", "b"), "documents must be one input or a list of them"),
     (lambda task: task.rank("a", ["b"], top_k=0), "top_k must be"),
     (lambda task: task.predict(["a", "b", "c"]), r"pairs\[0\] must be a str, a pair"),
     (lambda task: task.predict([("a", "b"), ("c",)]), r"pairs\[1\] must be"),

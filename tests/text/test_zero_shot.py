@@ -34,8 +34,8 @@ def test_a_pair_put_together_is_the_pair_encoded(guess, first, second, third):
 
 
 @given(
-    text=st.text(max_size=40),
-    labels=st.lists(st.text(min_size=1, max_size=9).filter(str.strip), min_size=2, max_size=6),
+    text=st.text(max_size=8),
+    labels=st.lists(st.text(min_size=1, max_size=6).filter(str.strip), min_size=2, max_size=6),
 )
 def test_scores_sum_to_one_where_one_label_is_right(guess, text, labels):
     found = guess(text, candidate_labels=labels)
