@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 from ..errors import CheckpointError, ConfigError, InputError
 from ..version import __version__
-from . import accuracy, config, convert, embed, fill_mask, generate, info, pack, tasks
+from . import accuracy, config, convert, embed, fill_mask, generate, info, pack, search, tasks
 
 # In the order of the help.
-_COMMANDS = (tasks, fill_mask, embed, generate, accuracy, pack, convert, info, config)
+_COMMANDS = (tasks, fill_mask, embed, search, generate, accuracy, pack, convert, info, config)
 
 _EXIT_ERROR = 2
 # 128 + the signal's number, as a shell reports a command that the signal ended.

@@ -29,13 +29,12 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _euclidean(a: Array, b: Array) -> Array:
-    distances: Array = np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=-1))
-    return -distances
+    # One of a at a time: all differences at once would be [n, m, dimension] numbers.
+    return -np.array([np.sqrt(((b - x) ** 2).sum(axis=-1)) for x in a]).reshape(len(a), len(b))
 
 
 def _manhattan(a: Array, b: Array) -> Array:
-    distances: Array = np.abs(a[:, None] - b[None]).sum(axis=-1)
-    return -distances
+    return -np.array([np.abs(b - x).sum(axis=-1) for x in a]).reshape(len(a), len(b))
 
 
 SIMILARITIES: dict[str, Callable[[Array, Array], Array]] = {
@@ -45,8 +44,6 @@ SIMILARITIES: dict[str, Callable[[Array, Array], Array]] = {
     "manhattan": _manhattan,
 }
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
-# Rows of differences at a time: [rows, n, dimension] numbers of the two that are distances.
-_ROWS = 64
 
 
 def similarity(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> NDArray[np.float32]:
@@ -74,11 +71,7 @@ def similarity(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> NDArray[np.f
     x, y = _vectors("a", a), _vectors("b", b)
     if x.shape[1] != y.shape[1]:
         raise InputError(f"b must have vectors of {x.shape[1]} numbers as a has, not {y.shape[1]}")
-    parts = [SIMILARITIES[name](x[i : i + _ROWS], y) for i in range(0, len(x), _ROWS)]
-    found: NDArray[np.float32] = np.concatenate([np.zeros((0, len(y)), np.float32), *parts]).astype(
-        np.float32
-    )
-    return found
+    return SIMILARITIES[name](x, y).astype(np.float32)
 
 
 def _vectors(name: str, value: Any) -> Array:
