@@ -19,7 +19,7 @@ from ..shipped import SHIPPED
 from ..small_json import read_json_object
 from .embedding import SentenceEmbedding, hidden_states
 from .pipelines import pipeline
-from .similarity import SIMILARITIES, quantized, similarity
+from .similarity import SIMILARITIES, quantized, similarity, unit_vectors
 from .text_inputs import check_device
 from .tokenizer import Tokenizer
 
@@ -174,8 +174,7 @@ class SentenceEncoder:
             np.stack(found) if found else np.empty((0, self.get_embedding_dimension()), np.float32)
         )
         if normalize_embeddings:
-            lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-            vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+            vectors = unit_vectors(vectors)
         if tokens is not None:
             both = [
                 {"sentence_embedding": vector, "token_embeddings": of_tokens}

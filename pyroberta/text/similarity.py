@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import Array
 from ..checks import as_array, excerpt, is_name_of
 from ..errors import InputError
+from ..kernels.arithmetic import in_usual_arithmetic
 
 
 def _unit(x: Array) -> Array:
@@ -46,6 +47,7 @@ SIMILARITIES: dict[str, Callable[[Array, Array], Array]] = {
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 
 
+@in_usual_arithmetic
 def similarity(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> NDArray[np.float32]:
     """How alike each vector of ``a`` is to each of ``b``.
 
@@ -83,6 +85,13 @@ def _vectors(name: str, value: Any) -> Array:
     return array.astype(np.float64)
 
 
+@in_usual_arithmetic
+def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors ``[n, dimension]`` scaled to length 1 in float64; those of length 0 as they are."""
+    return _unit(vectors.astype(np.float64)).astype(np.float32)
+
+
+@in_usual_arithmetic
 def quantized(vectors: NDArray[np.float32], precision: str) -> NDArray[Any]:
     """Vectors in fewer bytes.
 

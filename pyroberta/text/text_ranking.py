@@ -14,6 +14,7 @@ from ..arrays import Array
 from ..checks import check_count, excerpt, pick_flag
 from ..config import read_config_json
 from ..errors import ConfigError, InputError
+from ..kernels.arithmetic import in_usual_arithmetic
 from ..logits import softmax
 from ..models import RobertaForSequenceClassification
 from ..opening import transformer_folder
@@ -177,6 +178,7 @@ class TextRanking(TextTask):
         warn_of_cuts(sum(one.truncation > 0 for one in found))
         return found
 
+    @in_usual_arithmetic
     def _activated(self, found: list[Answers], options: dict[str, Any]) -> Array:
         """float32 ``[n]`` or ``[n, labels]``: the scores that logits are made into."""
         chosen = self._changed(self.options, dict(options))

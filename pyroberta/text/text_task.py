@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from ..architectures import find_class
 from ..checks import check_count, excerpt
 from ..errors import ConfigError, InputError
-from ..kernels.arithmetic import usual_steps
+from ..kernels.arithmetic import in_usual_arithmetic
 from ..opening import transformer_folder
 from .batching import BATCH_TOKENS, plan_batches
 from .encoding import Encoding, cut
@@ -116,6 +116,8 @@ class TextTask(Task):
             InputError, TypeError: as a call.
         """
         batch_size = options.get("batch_size", self.batch_size)
+        if batch_size is not None:
+            batch_size = check_count("batch_size", batch_size, 1)
         chosen = self._changed(self.options, dict(options))
         n_cut = 0
         for answer in self._answers_of(read_many(inputs, self.noun), chosen, batch_size):
@@ -214,9 +216,7 @@ class TextTask(Task):
     def _answers_of(
         self, inputs: Iterator[Any], options: Any, batch_size: int | None
     ) -> Iterator[Any]:
-        return usual_steps(self._steps(inputs, options, batch_size))
-
-    def _steps(self, inputs: Iterator[Any], options: Any, batch_size: int | None) -> Iterator[Any]:
+        """The answers to checked options; what reads the inputs runs as its caller has set it."""
         numbered = enumerate(inputs)
         chunk = self._next_chunk(numbered, options, batch_size)
         if not chunk:
@@ -255,19 +255,20 @@ class TextTask(Task):
                 break
         return chunk
 
-    def _answers(self, jobs: list[Job], options: Any) -> Iterator[Any]:
-        """The answers to some inputs, all computed before the first is given."""
-        rows = [row for job in jobs for row in job.rows]
-        outputs = self._compute(rows, options)
-        start = 0
+    @in_usual_arithmetic
+    def _answers(self, jobs: list[Job], options: Any) -> list[Any]:
+        """The answers to some inputs."""
+        outputs = self._compute([row for job in jobs for row in job.rows], options)
+        answers, start = [], 0
         for job in jobs:
             end = start + len(job.rows)
             answer = self.answer(job, outputs[start:end], options)
             n_cut = sum(row.n_cut for row in job.rows)
             if n_cut and hasattr(answer, "truncation"):
                 answer.truncation = n_cut
-            yield answer
+            answers.append(answer)
             start = end
+        return answers
 
     def _compute(self, rows: Sequence[Encoding], options: Any) -> list[Any]:
         """What the model says of each row."""

@@ -126,6 +126,20 @@ def test_a_stream_of_one_reads_nothing_ahead(classify):
     assert {thread for _, thread in seen} == {threading.current_thread()}
 
 
+def test_the_inputs_are_read_as_the_caller_has_set_numpy(classify):
+    seen = []
+
+    def texts():
+        for i in range(3):
+            seen.append(np.geterr()["divide"])
+            yield f"text {i}"
+
+    with np.errstate(divide="raise"):
+        assert len(list(classify.stream(texts()))) == 3
+        assert len(classify(texts())) == 3
+    assert set(seen) == {"raise"}
+
+
 def test_a_stream_without_end(classify):
     def texts():
         while True:
@@ -149,6 +163,7 @@ REFUSED = [
     ("a", {"function_to_apply": "relu"}, InputError, "function_to_apply must be None or one of"),
     ("a", {"function_to_apply": ["softmax"]}, InputError, "function_to_apply must be None or"),
     ("a", {"window_aggregation": "sum"}, InputError, "window_aggregation must be one of"),
+    ("a", {"truncation": 3}, InputError, "truncation must be True, False or None, not 3"),
     ("a", {"stride": -1}, InputError, "stride must be"),
     ("a", {"max_length": 1}, InputError, "max_length must leave room"),
     (LONG, {"stride": 94}, InputError, "stride must be below the 94 tokens"),
@@ -161,6 +176,12 @@ REFUSED = [
 def test_refusals(inputs, options, error, message, classify):
     with pytest.raises(error, match=message):
         classify(inputs, **options)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, "2"])
+def test_a_stream_of_no_size(batch_size, classify):
+    with pytest.raises(InputError, match="batch_size must be a whole number of at least 1"):
+        list(classify.stream(["a"], batch_size=batch_size))
 
 
 def test_devices(folder):
