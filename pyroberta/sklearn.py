@@ -13,6 +13,7 @@ from .errors import InputError
 from .text import SentenceEncoder
 
 
+# scikit-learn has no types, so that its classes are Any to mypy.
 class SentenceVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Texts to vectors, in pipelines and searches of scikit-learn.
 

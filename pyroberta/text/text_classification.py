@@ -30,6 +30,14 @@ AGGREGATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+def check_aggregation(name: Any) -> None:
+    """Refuse a ``window_aggregation`` that is none. Raises InputError."""
+    if not is_name_of(name, AGGREGATIONS):
+        raise InputError(
+            f"window_aggregation must be one of {', '.join(AGGREGATIONS)}, not {excerpt(name)}"
+        )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextClassificationOptions(TextOptions):
     """What can be chosen for text-classification.
@@ -61,11 +69,7 @@ class TextClassificationOptions(TextOptions):
                     f"not {excerpt(self.function_to_apply)}"
                 )
             object.__setattr__(self, "function_to_apply", name)
-        if not is_name_of(self.window_aggregation, AGGREGATIONS):
-            raise InputError(
-                f"window_aggregation must be one of {', '.join(AGGREGATIONS)}, "
-                f"not {excerpt(self.window_aggregation)}"
-            )
+        check_aggregation(self.window_aggregation)
 
 
 class TextClassification(TextTask):

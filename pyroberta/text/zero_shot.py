@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..checks import excerpt, is_name_of, pick_flag
+from ..checks import excerpt, pick_flag
 from ..errors import InputError
 from ..logits import softmax
 from ..models import RobertaForSequenceClassification
 from .encoding import Encoding
-from .text_classification import AGGREGATIONS
+from .text_classification import AGGREGATIONS, check_aggregation
 from .text_inputs import Answer, Job, TextOptions
 from .text_task import TextTask
 from .tokenizer import Tokenizer
@@ -50,11 +50,7 @@ class ZeroShotOptions(TextOptions):
             object.__setattr__(self, "candidate_labels", _read_labels(self.candidate_labels))
         multi = pick_flag("multi_label", self.multi_label, False)
         object.__setattr__(self, "multi_label", multi)
-        if not is_name_of(self.window_aggregation, AGGREGATIONS):
-            raise InputError(
-                f"window_aggregation must be one of {', '.join(AGGREGATIONS)}, "
-                f"not {excerpt(self.window_aggregation)}"
-            )
+        check_aggregation(self.window_aggregation)
 
 
 class ZeroShotClassification(TextTask):

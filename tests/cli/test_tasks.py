@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -185,8 +186,6 @@ def test_a_bad_row(line, message, classify, tmp_path):
     status, _, err = classify(file, "--output", out)
     assert status == 2
     assert len(err.splitlines()) == 1
-    import re
-
     assert re.search(message, err)
     assert [one["text"] for one in rows_of(out.read_text())] == ["a"]  # what was before it
     status, _, err = classify(file, "--output", tmp_path / "b.jsonl", "--on-error", "skip")

@@ -18,15 +18,22 @@ transformers = pytest.importorskip("transformers")
 if transformers.__version__.startswith("5."):
     pytest.skip("transformers 5 has no question-answering: needs 4.57", allow_module_level=True)
 
-from parity.test_tasks import kind, quiet, same  # noqa: E402, F401
-from parity.text_models import TEXTS, make_folder  # noqa: E402
+# Not before the skips above: it needs both libraries.
+from parity.text_models import KINDS, TEXTS, make_folder, same  # noqa: E402
 
 QUESTIONS = ["Who?", "Where is the king of Oslo", "🙂 é?"]
 
 
-@pytest.fixture(scope="module")
-def answerers(kind, tmp_path_factory):  # noqa: F811
-    folder = make_folder(tmp_path_factory.mktemp("model"), kind, "ForQuestionAnswering")
+@pytest.fixture(autouse=True)
+def quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def answerers(request, tmp_path_factory):
+    folder = make_folder(tmp_path_factory.mktemp("model"), request.param, "ForQuestionAnswering")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = transformers.pipeline("question-answering", str(folder), device="cpu")

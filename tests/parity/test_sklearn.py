@@ -11,16 +11,14 @@ import pyroberta
 from pyroberta.shipped import SHIPPED
 
 pytestmark = pytest.mark.parity
-sklearn = pytest.importorskip("sklearn")
 pytest.importorskip("tokenizers")
 
-from sklearn.base import clone  # noqa: E402
-from sklearn.linear_model import LogisticRegression  # noqa: E402
-from sklearn.model_selection import GridSearchCV  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.utils import estimator_checks  # noqa: E402
-
-from pyroberta.sklearn import SentenceVectorizer  # noqa: E402
+clone = pytest.importorskip("sklearn.base").clone
+LogisticRegression = pytest.importorskip("sklearn.linear_model").LogisticRegression
+GridSearchCV = pytest.importorskip("sklearn.model_selection").GridSearchCV
+make_pipeline = pytest.importorskip("sklearn.pipeline").make_pipeline
+estimator_checks = pytest.importorskip("sklearn.utils.estimator_checks")
+SentenceVectorizer = pytest.importorskip("pyroberta.sklearn").SentenceVectorizer
 
 TEXTS = [f"{word} {i}" for i in range(12) for word in ("A dog runs", "The sea is cold")]
 LABELS = [0, 1] * 12

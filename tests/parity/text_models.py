@@ -8,6 +8,7 @@ import string
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tokenizers
 import torch
 import transformers
@@ -130,6 +131,23 @@ def _wordpiece() -> tokenizers.Tokenizer:
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     return made
+
+
+def same(ours, theirs, tolerance=1e-5):
+    """Whether two answers are the same but for their scores' last digits."""
+    if isinstance(theirs, dict):
+        assert set(ours) == set(theirs)
+        for key in theirs:
+            same(ours[key], theirs[key], tolerance)
+    elif isinstance(theirs, (list, tuple)):
+        assert len(ours) == len(theirs)
+        for one, two in zip(ours, theirs, strict=True):
+            same(one, two, tolerance)
+    elif isinstance(theirs, str):
+        assert ours == theirs
+    else:
+        assert float(ours) == pytest.approx(float(theirs), abs=tolerance)
+        assert type(ours) in (float, int)
 
 
 TEXTS = [
