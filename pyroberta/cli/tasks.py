@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from ..columns import TaskColumns, columns_of
 from ..errors import InputError
 from .files import check_output, open_input
 from .options import model_options, pipeline_options
@@ -26,50 +26,19 @@ class Command:
     """One command.
 
     Attributes:
-        task: of ``pipeline``.
+        task: of ``pipeline``; its columns are options (``--NAME-column``).
         help: a line for the list of commands.
-        columns: what it reads, each with its option's name (``--NAME-column``).
-        item: of the texts in these columns the task's input.
-        fields: of an answer the columns of a result.
-        names: what ``fields`` gives.
         options: those of the task, each as for ``add_argument``.
-        optional: columns that are read only where they are named.
     """
 
     task: str
     help: str
-    columns: Sequence[str]
-    item: Callable[[list[Any]], Any]
-    fields: Callable[[Any], dict[str, Any]]
-    names: Sequence[str]
     options: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    optional: Sequence[str] = ()
 
-
-def _label(answer: Any) -> dict[str, Any]:
-    if isinstance(answer, list):
-        return {"labels": [dict(one) for one in answer]}
-    return dict(answer)
-
-
-def _choices(values: list[Any]) -> Any:
-    context, choices = values
-    if isinstance(choices, str):  # a cell of a table
-        try:
-            choices = json.loads(choices)
-        except ValueError:
-            raise InputError(f"choices must be a list as JSON, not {choices[:60]!r}") from None
-    return context, choices
-
-
-def _chosen(scores: list[float]) -> dict[str, Any]:
-    return {"choice": max(range(len(scores)), key=scores.__getitem__), "scores": list(scores)}
-
-
-def _spans(answer: Any) -> dict[str, Any]:
-    if isinstance(answer, list):
-        return {"answers": [dict(one) for one in answer]}
-    return dict(answer)
+    @property
+    def columns(self) -> TaskColumns:
+        """What it reads and writes."""
+        return columns_of(self.task)
 
 
 _LONG: dict[str, dict[str, Any]] = {
@@ -85,24 +54,15 @@ COMMANDS = {
     "classify": Command(
         "text-classification",
         "label texts, or pairs of texts",
-        ("text",),
-        lambda values: values[0] if len(values) == 1 else tuple(values),
-        _label,
-        ("label", "score"),
         {
             "--top-k": {"type": int, "metavar": "N", "help": "labels for each text, as a list"},
             "--function-to-apply": {"choices": ("sigmoid", "softmax", "none")},
             **_LONG,
         },
-        ("pair",),
     ),
     "ner": Command(
         "token-classification",
         "find the names in texts",
-        ("text",),
-        lambda values: values[0],
-        lambda answer: {"entities": [dict(one) for one in answer]},
-        ("entities",),
         {
             "--aggregation-strategy": {
                 "choices": ("none", "simple", "first", "average", "max"),
@@ -115,10 +75,6 @@ COMMANDS = {
     "answer": Command(
         "question-answering",
         "answer a question from a text",
-        ("question", "context"),
-        tuple,
-        _spans,
-        ("answer", "score", "start", "end"),
         {
             "--top-k": {"type": int, "metavar": "N", "help": "answers to each question"},
             "--max-answer-len": {"type": int, "metavar": "N", "help": "tokens of an answer (15)"},
@@ -128,10 +84,6 @@ COMMANDS = {
     "zero-shot": Command(
         "zero-shot-classification",
         "say which of some labels fits a text",
-        ("text",),
-        lambda values: values[0],
-        lambda answer: {"labels": answer["labels"], "scores": answer["scores"]},
-        ("labels", "scores"),
         {
             "--candidate-labels": {
                 "required": True,
@@ -146,19 +98,11 @@ COMMANDS = {
     "rank": Command(
         "text-ranking",
         "say how well documents answer a query",
-        ("query", "document"),
-        tuple,
-        lambda answer: {"score": answer},
-        ("score",),
         {"--top-k": {"type": int, "metavar": "N", "help": "documents (of arguments alone)"}},
     ),
     "choose": Command(
         "multiple-choice",
         "say which text goes on best with another",
-        ("context", "choices"),
-        _choices,
-        _chosen,
-        ("choice", "scores"),
     ),
 }
 
@@ -167,17 +111,17 @@ def add_parser(commands: Any) -> None:
     """Add the commands to the subparsers ``commands``."""
     for name, command in COMMANDS.items():
         parser = commands.add_parser(name, parents=[model_options()], help=command.help)
-        given = " ".join(column.upper() for column in command.columns)
+        given = " ".join(column.upper() for column in command.columns.reads)
         parser.add_argument(
             "input",
             metavar="INPUT",
             nargs="+",
-            help=f"{given} (several for the last), or a FILE: .jsonl, .csv, .tsv, else lines; "
+            help=f"{given} (several for the last), or a FILE: {', '.join(INPUTS)}, else lines; "
             "- for stdin",
         )
         for option, how in command.options.items():
             parser.add_argument(option, **how)
-        add_row_options(parser, [*command.columns, *command.optional])
+        add_row_options(parser, [*command.columns.reads, *command.columns.optional])
         parser.set_defaults(run=_run, command=command)
 
 
@@ -222,16 +166,16 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError(f"--model must be given: no checkpoint for {command.task} is shipped")
     task = pipeline(command.task, args.model, **options, **pipeline_options(args))
     if not is_file:
-        return _run_arguments(args, command, task, top_k)
+        return _run_arguments(args, command, task, options, top_k)
     part = read_part(args.shard)
     source = Source(args.input[0], format_of(args.input[0], args.format), columns)
     work = Work(
-        _Predicts(task) if command.task == "text-ranking" else task,
-        lambda values: command.item([values[name] for name in columns]),
-        command.fields,
+        task,
+        lambda values: command.columns.item([values[name] for name in columns]),
+        lambda answer: command.columns.fields(answer, options),
         args.on_error == "skip",
     )
-    names = [*_names(command, options), *(["error"] if work.skips_errors else [])]
+    names = [*command.columns.writes(options), *(["error"] if work.skips_errors else [])]
     with open_results(args.output, names, args.resume) as results:
         return run(work, source, part, results)
 
@@ -260,8 +204,9 @@ def _is_file(args: argparse.Namespace) -> bool:
 
 
 def _columns(args: argparse.Namespace, command: Command) -> list[str]:
-    named = [getattr(args, f"{column}_column") or column for column in command.columns]
-    more = [getattr(args, f"{column}_column") for column in command.optional]
+    columns = command.columns
+    named = [getattr(args, f"{column}_column") or column for column in columns.reads]
+    more = [getattr(args, f"{column}_column") for column in columns.optional]
     return [*named, *(name for name in more if name is not None)]
 
 
@@ -270,43 +215,32 @@ def _options(args: argparse.Namespace, command: Command) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def _names(command: Command, options: dict[str, Any]) -> Sequence[str]:
-    if "top_k" in options:
-        return {"text-classification": ["labels"], "question-answering": ["answers"]}.get(
-            command.task, command.names
-        )
-    return command.names
-
-
-def _run_arguments(args: argparse.Namespace, command: Command, task: Any, top_k: int | None) -> int:
+def _run_arguments(
+    args: argparse.Namespace,
+    command: Command,
+    task: Any,
+    options: dict[str, Any],
+    top_k: int | None,
+) -> int:
     """The texts that stand on the command line itself."""
-    given = args.input
-    if len(given) < len(command.columns):
-        wanted = " ".join(column.upper() for column in command.columns)
+    given, columns = args.input, command.columns
+    if len(given) < len(columns.reads):
+        wanted = " ".join(column.upper() for column in columns.reads)
         raise InputError(f"INPUT must be {wanted} or a file, not {given[0]!r} alone")
-    with open_results(args.output, command.names, False) as results:
+    with open_results(args.output, list(columns.writes(options)), False) as results:
         if command.task == "text-ranking":
             for one in task.rank(given[0], given[1:], top_k=top_k, return_documents=True):
                 results.write({"document": one["text"], "score": one["score"]})
         elif command.task == "multiple-choice":
             answer = task(given[0], given[1:])
-            results.write({"context": given[0], "choices": given[1:], **command.fields(answer)})
+            results.write(
+                {"context": given[0], "choices": given[1:], **columns.fields(answer, options)}
+            )
         else:
-            first, last = given[: len(command.columns) - 1], given[len(command.columns) - 1 :]
+            first, last = given[: len(columns.reads) - 1], given[len(columns.reads) - 1 :]
             for text in last:
                 values = [*first, text]
-                answer = next(iter(task.stream([command.item(values)])))
-                row = dict(zip(command.columns, values, strict=True))
-                results.write({**row, **command.fields(answer)})
+                answer = next(iter(task.stream([columns.item(values)])))
+                row = dict(zip(columns.reads, values, strict=True))
+                results.write({**row, **columns.fields(answer, options)})
     return 0
-
-
-class _Predicts:
-    """A ranking task whose answer to a pair is its score."""
-
-    def __init__(self, task: Any) -> None:
-        self._task = task
-        self.batch_tokens = task.batch_tokens
-
-    def stream(self, pairs: Any) -> Any:
-        return map(float, self._task.predict(list(pairs)))

@@ -14,6 +14,11 @@ from ..errors import InputError
 BATCH_TOKENS = 2048
 
 
+def as_python(inputs: Any) -> Any:
+    """The values of a column of Arrow, whose own elements are no ``str``; else what came."""
+    return inputs.to_pylist() if hasattr(inputs, "to_pylist") else inputs
+
+
 def read_texts(texts: Any) -> tuple[list[str], bool]:
     """The texts of a call as a list, and whether it was one ``str``.
 
@@ -22,6 +27,7 @@ def read_texts(texts: Any) -> tuple[list[str], bool]:
     """
     if isinstance(texts, np.ndarray) and texts.ndim == 1 and not hasattr(texts, "mask"):
         texts = texts.tolist()
+    texts = as_python(texts)
     if isinstance(texts, str):
         return [texts], True
     if isinstance(texts, (bytes, Mapping, np.ndarray)) or not isinstance(texts, Iterable):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from ..checks import check_count, check_path, excerpt, is_name_of
+from ..columns import ALIASES
 from ..decoder.causal import RobertaForCausalLM
 from ..decoder.encoder_decoder import RobertaEncoderDecoder
 from ..errors import ConfigError
@@ -53,7 +54,6 @@ _TASKS: dict[str, type[Task]] = {
     "text-generation": TextGeneration,
     "text2text-generation": Text2TextGeneration,
 }
-_ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 
 
 @overload
@@ -185,7 +185,7 @@ def pipeline(
     """
     if task is not None and model is None and _is_checkpoint(task):
         task, model = None, task
-    task = _ALIASES.get(task, task) if isinstance(task, str) else task
+    task = ALIASES.get(task, task) if isinstance(task, str) else task
     if task is None and isinstance(model, (Model, RobertaEncoderDecoder)):
         task = task_of_model(model)
     elif task is None and model is not None:
@@ -225,7 +225,7 @@ def _is_checkpoint(task: Any) -> bool:
     """Whether what stands where a task is named is a folder, or a name of the Hub."""
     if isinstance(task, os.PathLike):
         return True
-    if not isinstance(task, str) or task in _TASKS or task in _ALIASES:
+    if not isinstance(task, str) or task in _TASKS or task in ALIASES:
         return False
     return "/" in task or os.path.isdir(task)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..checks import check_count, excerpt, pick_flag
 from ..errors import ConfigError, InputError
+from .batching import as_python
 from .encoding import Encoding
 
 # Of other libraries' pipelines: where and in what portions they compute. Nothing is padded here.
@@ -25,6 +26,12 @@ class Answer(dict[str, Any]):
 
 class Answers(list[Any]):
     """A list that also knows how many tokens of its text were left out: ``truncation``."""
+
+    truncation: int = 0
+
+
+class Score(float):
+    """A number that also knows how many tokens of its text were left out: ``truncation``."""
 
     truncation: int = 0
 
@@ -79,6 +86,7 @@ def read_many(inputs: Any, noun: str) -> Iterator[Any]:
         if inputs.ndim != 1 or hasattr(inputs, "mask"):
             raise InputError(f"{noun} must be an array [n], not of shape {inputs.shape}")
         inputs = inputs.tolist()
+    inputs = as_python(inputs)
     if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, Iterable):
         raise InputError(f"{noun} must be one input or a list of them, not {excerpt(inputs)}")
     return iter(inputs)

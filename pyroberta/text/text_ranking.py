@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..opening import transformer_folder
 from ..small_json import read_json_object
 from .task import Loading, Self
 from .text_classification import read_pair
-from .text_inputs import Answer, Answers, Job, TextOptions, read_many, warn_of_cuts
+from .text_inputs import Answer, Answers, Job, Score, TextOptions, read_many, warn_of_cuts
 from .text_task import TextTask
 from .tokenizer import Text
 from .torch_names import torch_activation
@@ -154,6 +154,21 @@ class TextRanking(TextTask):
         if is_one:
             return scores[0]
         return scores if as_array else list(scores)
+
+    def stream(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
+        """The score of each pair in turn, as ``predict`` gives it; see ``TextTask``.
+
+        Raises:
+            InputError, TypeError: as a call.
+        """
+        for found in super().stream(inputs, **options):
+            scores = self._activated([found], options)[0]
+            if scores.ndim:
+                yield scores
+                continue
+            score = Score(scores)
+            score.truncation = found.truncation
+            yield score
 
     def is_one(self, inputs: Any, options: Any) -> bool:
         if isinstance(inputs, Mapping):
