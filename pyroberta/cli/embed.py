@@ -9,7 +9,7 @@ from ..errors import InputError
 from .files import check_output
 from .options import model_options, pipeline_options
 from .results import ArrayResults, open_results
-from .rows import Source, format_of, read_part
+from .rows import ENDINGS, Source, format_of, read_part
 from .runs import Work, run
 from .tasks import add_row_options, check_rows
 
@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> None:
     """Add the command to the subparsers ``commands``."""
     embed = commands.add_parser("embed", parents=[model_options()], help="turn texts into vectors")
     embed.add_argument(
-        "input", metavar="FILE", help="a text on each line; .jsonl, .csv or .tsv; - for stdin"
+        "input", metavar="FILE", help=f"a text on each line, or {', '.join(ENDINGS)}; - for stdin"
     )
     embed.add_argument("--jsonl", action="store_true", help="as --format jsonl")
     add_row_options(embed, ["text"])

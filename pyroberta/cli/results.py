@@ -84,9 +84,9 @@ class _JsonLines:
         return cls(io.TextIOWrapper(file, encoding="utf-8", newline="\n"), done)
 
     def write(self, values: dict[str, Any]) -> None:
-        line = json.dumps(values, ensure_ascii=False)
+        line = _as_json(values)
         if not line.isascii() and any("\ud800" <= c <= "\udfff" for c in line):
-            line = json.dumps(values)  # a lone surrogate, which UTF-8 cannot hold
+            line = json.dumps(values, default=str)  # a lone surrogate, which UTF-8 cannot hold
         self._out.write(line + "\n")
 
     def flush(self) -> None:
@@ -152,7 +152,12 @@ class _Counted:
 def _cell(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float)):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _as_json(value) if isinstance(value, (list, dict)) else str(value)
+
+
+def _as_json(value: Any) -> str:
+    # Parquet's dates and decimals as they are written.
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 class ArrayResults:

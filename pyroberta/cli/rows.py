@@ -1,4 +1,4 @@
-"""Rows of a file by their columns: lines, JSON lines, CSV and TSV; and parts of them."""
+"""Rows of a file by their columns: lines, JSON lines, CSV, TSV, Parquet; and parts of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import IO, Any
 
 from ..checks import excerpt
 from ..errors import InputError
+from . import parquet
 from .files import open_input
 
-ENDINGS = {".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv"}
-FORMATS = ("lines", "jsonl", "csv", "tsv")
+ENDINGS = {".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+FORMATS = ("lines", *ENDINGS.values())
 # The longest cell that is read; the module's own limit of 131,072 is less than some documents.
 _MAX_CELL = 2**28
 
@@ -60,11 +61,17 @@ class Source:
         if part is not None:
             total = self.count()
             start, stop = (total * (part[0] - 1)) // part[1], (total * part[0]) // part[1]
+        if self.format == "parquet":
+            count = None if stop is None else stop - start
+            yield from itertools.islice(self._of_parquet(start), count)
+            return
         with self._open() as lines:
             yield from itertools.islice(self._read(lines), start, stop)
 
     def count(self) -> int:
-        """How many rows there are; the file is read once for it."""
+        """How many rows there are; but for Parquet the file is read once for it."""
+        if self.format == "parquet":
+            return parquet.count_rows(self.name)
         with self._open() as lines:
             return sum(1 for _ in self._read(lines))
 
@@ -110,6 +117,19 @@ class Source:
             said = f"must have the keys {', '.join(missing)}" if missing else None
             yield Row(where, value, said)
 
+    def _of_parquet(self, start: int) -> Iterator[Row]:
+        self._check_header(parquet.column_names(self.name))
+        for number, values in enumerate(parquet.read_rows(self.name, start), start + 1):
+            yield Row(f"{self.name}, row {number},", values)
+
+    def _check_header(self, header: Sequence[str]) -> None:
+        for name in self.columns:
+            if name not in header:
+                raise InputError(
+                    f"{self.name} must have a column {name!r}, not only {excerpt(header)}; "
+                    "--text-column and its like name another"
+                )
+
     def _of_table(self, lines: Iterable[str]) -> Iterator[Row]:
         csv.field_size_limit(_MAX_CELL)
         reader = csv.reader(lines, delimiter="\t" if self.format == "tsv" else ",")
@@ -117,12 +137,7 @@ class Source:
             header = next(reader, None)
             if header is None:
                 raise InputError(f"{self.name} must begin with a row of column names, not be empty")
-            for name in self.columns:
-                if name not in header:
-                    raise InputError(
-                        f"{self.name} must have a column {name!r}, not only {excerpt(header)}; "
-                        "--text-column and its like name another"
-                    )
+            self._check_header(header)
             for cells in reader:
                 if not cells:
                     continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import os
@@ -70,6 +71,11 @@ def write_rows(path, kind, texts=TEXTS):
     file = path / f"texts.{kind}"
     if kind == "jsonl":
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    elif kind == "parquet":
+        arrow = pytest.importorskip("pyarrow")
+        importlib.import_module("pyarrow.parquet").write_table(
+            arrow.Table.from_pylist(rows), file, row_group_size=2
+        )
     elif kind == "txt":
         file.write_text("".join(text + "\n" for text in texts), "utf-8")
     else:
@@ -82,7 +88,7 @@ def write_rows(path, kind, texts=TEXTS):
     return file
 
 
-@pytest.mark.parametrize("kind", ["txt", "jsonl", "csv", "tsv"])
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "csv", "tsv", "parquet"])
 def test_every_form_of_rows(kind, folders, classify, tmp_path):
     want = [
         dict(one) for one in pyroberta.pipeline("text-classification", folders["classify"])(TEXTS)
