@@ -30,6 +30,7 @@ class Child:
         environment: variables set for it, beside those of this process.
         cpus: the CPUs it may run on.
         log: the file that its stderr (and stray prints) go to.
+        python: another one than this process's.
     """
 
     def __init__(
@@ -38,12 +39,13 @@ class Child:
         environment: Mapping[str, str],
         cpus: Sequence[int],
         log: Path,
+        python: Path | None = None,
     ) -> None:
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with _running_on(cpus), log.open("w") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                [str(python or sys.executable), "-m", *arguments],
                 cwd=ROOT,
                 env=os.environ | dict(environment),
                 stdin=subprocess.PIPE,
