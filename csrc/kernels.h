@@ -62,6 +62,11 @@ enum class ComputeType : int { float32, bfloat16x3, bfloat16, int8, count };
 
 inline constexpr std::size_t kInt8Group = 768;
 
+// Sums along a row (norms, softmax, `linear_rows`) have one order on every build: number i is added
+// to lane i % kRowLanes, the first numbers first; then lanes i + kRowLanes / 2 are added to lanes
+// i, and so on for half as many until one is left.
+inline constexpr std::size_t kRowLanes = 16;
+
 // An operand is the left side of a product as one build stores it for one compute type: rows of
 // `operand_words(type, k)` 4-byte words. For float32 it is x itself. A word holds one number, two
 // bfloat16 or four codes (or fewer, where the instruction set multiplies no such pairs or fours). A
@@ -173,7 +178,7 @@ struct Kernels {
   // The same product with the weight as a file has it, [n, k] row-major, for columns
   // [first, last) and with no activation: for heads (a few columns) and for a
   // language-model head tied to the mapped word table. args.packed is that weight.
-  // Error: within (k / 8 + 12) * u * (sum_i |x[r, i] w[j, i]| + |bias[j]|).
+  // Error: within (k / 16 + 12) * u * (sum_i |x[r, i] w[j, i]| + |bias[j]|).
   // tests/kernels/test_linear_rows.py
   void (*linear_rows)(const LinearArgs& args, std::size_t first, std::size_t last);
 

@@ -7,6 +7,7 @@ line for each of this processor's: its name and its compiler flags.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import sys
@@ -46,6 +47,16 @@ def read_builds(text: str) -> list[Build]:
 
 BUILDS = read_builds(LIST.read_text())
 ISAS = [build.name for build in BUILDS]
+
+
+def fuses(build: str) -> bool:
+    """Whether its multiply-adds round once, so that it gives the one answer of float32.
+
+    All do, but for ``scalar`` on x86-64, whose baseline has no such instruction. ``.ci/fused``
+    compiles it for CPUs that have, and says so.
+    """
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return build != "scalar" or not is_x86 or "PYROBERTA_SCALAR_FUSES" in os.environ
 
 
 def builds_of_processor() -> list[Build]:

@@ -9,6 +9,7 @@
 
 #include "kernels.h"
 #include "kernels/functions.inl"
+#include "kernels/row.inl"
 #include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {
@@ -132,28 +133,19 @@ inline Vec largest_lanes(const float* y, std::size_t n) {
 
 inline void softmax_row(Activation f, float* y, std::size_t n) {
   const Vec most = set(largest(largest_lanes(y, n)));
-  Vec sums = zero();
-  const std::size_t tail = n % kLanes, whole = n - tail;
-  const auto at = [&](std::size_t i, auto use) {
-    if (i < whole) {
-      store(y + i, use(load(y + i), kLanes));
-    } else if (tail != 0) {
-      store_first(y + i, use(load_first(y + i, tail), tail), tail);
-    }
-  };
   const bool logarithm = f == Activation::log_softmax;
-  for (std::size_t i = 0; i < n; i += kLanes) {
-    at(i, [&](Vec x, std::size_t count) {
-      const Vec d = sub(x, most), e = exp(d);
-      sums = add(sums, count == kLanes ? e : keep_first(e, count));
-      return logarithm ? d : e;
-    });
-  }
-  const float total = sum(sums);
+  RowSum sums;
+  each_vec(n, [&](std::size_t i, std::size_t v, std::size_t count) {
+    const Vec d = sub(load_some(y + i, count), most), e = exp(d);
+    sums.lanes[v] = add(sums.lanes[v], keep_some(e, count));
+    store_some(y + i, logarithm ? d : e, count);
+  });
+  const float total = sums.total();
   const Vec by = set(logarithm ? logf(total) : total);
-  for (std::size_t i = 0; i < n; i += kLanes) {
-    at(i, [&](Vec x, std::size_t) { return logarithm ? sub(x, by) : div(x, by); });
-  }
+  each_vec(n, [&](std::size_t i, std::size_t, std::size_t count) {
+    const Vec x = load_some(y + i, count);
+    store_some(y + i, logarithm ? sub(x, by) : div(x, by), count);
+  });
 }
 
 void activate(Activation f, std::size_t rows, std::size_t cols, float* y) {

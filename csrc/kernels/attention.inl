@@ -12,6 +12,7 @@
 #include "kernels/activate.inl"
 #include "kernels/attention_operands.inl"
 #include "kernels/functions.inl"
+#include "kernels/row.inl"
 #include "kernels/tile.inl"
 #include "vec/vec.h"
 
@@ -118,23 +119,21 @@ inline void weigh(float* scores, const std::size_t* counts, float* largest_so_fa
   for (int r = 0; r < MR; ++r) {
     float* row = scores + static_cast<std::size_t>(r) * kScores;
     const Vec by = set(now[r]);
-    Vec sums = zero();
-    std::size_t j = 0;
+    RowSum sums;
     // Numbers are no longer than scores: what they overwrite has been read.
-    for (; j + kLanes <= counts[r]; j += kLanes) {
-      const Vec w = exp2_of_negative(sub(load(row + j), by));
+    each_vec(counts[r], [&](std::size_t j, std::size_t v, std::size_t n) {
+      const Vec w = keep_some(exp2_of_negative(sub(load(row + j), by)), n);
       store_numbers<Number>(row, j, w);
-      sums = add(sums, w);
+      sums.lanes[v] = add(sums.lanes[v], w);
+    });
+    for (std::size_t j = round_up(counts[r], kLanes); j < counts[MR - 1]; j += kLanes) {
+      store_numbers<Number>(row, j, zero());
     }
-    if (j < counts[r]) {
-      const Vec w = keep_first(exp2_of_negative(sub(load(row + j), by)), counts[r] - j);
-      store_numbers<Number>(row, j, w);
-      sums = add(sums, w);
-      j += kLanes;
+    float* total = totals + static_cast<std::size_t>(r) * kRowLanes;
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kRowVecs; ++v, total += kLanes) {
+      store(total, fma(load(total), set(factors[r]), sums.lanes[v]));
     }
-    for (; j < counts[MR - 1]; j += kLanes) store_numbers<Number>(row, j, zero());
-    float* total = totals + static_cast<std::size_t>(r) * kLanes;
-    store(total, fma(load(total), set(factors[r]), sums));
     corrections[r] = factors[r];
   }
 }
@@ -179,7 +178,7 @@ void attend(const AttentionArgs& args) {
   scale_queries<Scores>(args, args.scale * kLog2E, s.queries);
   for (std::size_t i = 0; i < args.queries; ++i) {
     s.largest[i] = -__builtin_inff();
-    store(s.totals + i * kLanes, zero());
+    for (std::size_t v = 0; v < kRowLanes; v += kLanes) store(s.totals + i * kRowLanes + v, zero());
     for (std::size_t c = 0; c < s.padded; c += kLanes) store(s.sums + i * s.padded + c, zero());
   }
   for (std::size_t from = 0; from < args.keys; from += kAttentionKeys) {
@@ -220,7 +219,7 @@ void attend(const AttentionArgs& args) {
             counts[n] = seen(args, i + r + static_cast<std::size_t>(n), from);
           }
           weigh<Values, MR>(s.scores + r * kScores, counts, s.largest + i + r,
-                            s.totals + (i + r) * kLanes, corrections + r);
+                            s.totals + (i + r) * kRowLanes, corrections + r);
         });
       }
       add_values<Values>(args, s, i, rows, from, corrections);
@@ -228,7 +227,11 @@ void attend(const AttentionArgs& args) {
   }
   std::size_t spoilt = args.queries;  // the first query that may be so by a key it does not see
   for (std::size_t i = 0; i < args.queries; ++i) {
-    const float total = sum(load(s.totals + i * kLanes));
+    RowSum totals;
+    for (std::size_t v = 0; v < kRowVecs; ++v) {
+      totals.lanes[v] = load(s.totals + i * kRowLanes + v * kLanes);
+    }
+    const float total = totals.total();
     const Vec by = set(total > 0.0f ? args.head_weight / total : 0.0f);
     Vec differences = zero();
     for (std::size_t c = 0; c < args.head_size; c += kLanes) {

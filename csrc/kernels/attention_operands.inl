@@ -7,7 +7,7 @@
 #include "kernels.h"
 #include "kernels/pack.inl"
 #include "kernels/storage.inl"
-#include "kernels/tail.inl"
+#include "kernels/row.inl"
 #include "kernels/tile.inl"
 #include "vec/vec.h"
 
@@ -65,7 +65,7 @@ struct AttentionParts {
         sums(queries + kAttentionQueries * attention_width(head_size)),
         largest(sums + kAttentionQueries * padded),
         totals(largest + kAttentionQueries),
-        scores(totals + kAttentionQueries * kLanes) {}
+        scores(totals + kAttentionQueries * kRowLanes) {}
   Place end() const { return scores + kScoreRows * kScores; }
   std::size_t padded;  // head_size, rounded up to whole panels
   Place keys;          // one block of keys, packed as `pack` does
@@ -74,7 +74,7 @@ struct AttentionParts {
   Place queries;       // [queries, query_words], scaled
   Place sums;          // [queries, padded], the weighted values so far
   Place largest;       // [queries], of the scores so far
-  Place totals;        // [queries, kLanes], what the weights so far sum up to, lane by lane
+  Place totals;        // [queries, kRowLanes], what the weights so far sum up to, lane by lane
   Place scores;        // [kScoreRows, kScores]
 };
 

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/tail.inl"
+#include "kernels/row.inl"
 #include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {
@@ -19,43 +19,26 @@ namespace {
 template <class Z>
 inline void layer_norm_row(Z z, const float* gamma, const float* beta, float eps, std::size_t cols,
                            float* y) {
-  const std::size_t tail = cols % kLanes;
-  const std::size_t whole = cols - tail;
+  RowSum sums;
+  each_vec(cols, [&](std::size_t c, std::size_t v, std::size_t n) {
+    const Vec here = z(c, n);
+    sums.lanes[v] = add(sums.lanes[v], here);
+    store_some(y + c, here, n);
+  });
+  const Vec means = set(sums.total() / static_cast<float>(cols));
 
-  Vec sums = zero();
-  for (std::size_t c = 0; c < whole; c += kLanes) {
-    const Vec here = z(c, kLanes);
-    sums = add(sums, here);
-    store(y + c, here);
-  }
-  if (tail != 0) {
-    const Vec here = z(whole, tail);
-    sums = add(sums, here);
-    store_first(y + whole, here, tail);
-  }
-  const Vec means = set(sum(sums) / static_cast<float>(cols));
+  RowSum squares;
+  each_vec(cols, [&](std::size_t c, std::size_t v, std::size_t n) {
+    const Vec d = keep_some(sub(load_some(y + c, n), means), n);
+    squares.lanes[v] = fma(d, d, squares.lanes[v]);
+  });
+  const float variance = squares.total() / static_cast<float>(cols);
+  const Vec scale = set(1.0f / __builtin_sqrtf(variance + eps));
 
-  Vec squares = zero();
-  for (std::size_t c = 0; c < whole; c += kLanes) {
-    const Vec d = sub(load(y + c), means);
-    squares = fma(d, d, squares);
-  }
-  if (tail != 0) {
-    const Vec d = keep_first(sub(load_first(y + whole, tail), means), tail);
-    squares = fma(d, d, squares);
-  }
-  const Vec scale = set(1.0f / __builtin_sqrtf(sum(squares) / static_cast<float>(cols) + eps));
-
-  for (std::size_t c = 0; c < whole; c += kLanes) {
-    const Vec normal = mul(sub(load(y + c), means), scale);
-    store(y + c, fma(normal, load(gamma + c), load(beta + c)));
-  }
-  if (tail != 0) {
-    const Vec normal = mul(sub(load_first(y + whole, tail), means), scale);
-    const Vec g = load_first(gamma + whole, tail);
-    const Vec b = load_first(beta + whole, tail);
-    store_first(y + whole, fma(normal, g, b), tail);
-  }
+  each_vec(cols, [&](std::size_t c, std::size_t, std::size_t n) {
+    const Vec normal = mul(sub(load_some(y + c, n), means), scale);
+    store_some(y + c, fma(normal, load_some(gamma + c, n), load_some(beta + c, n)), n);
+  });
 }
 
 void layer_norm(const float* x, const float* residual, const float* gamma, const float* beta,

@@ -8,7 +8,7 @@
 #include "kernels.h"
 #include "kernels/activate.inl"
 #include "kernels/storage.inl"
-#include "kernels/tail.inl"
+#include "kernels/row.inl"
 #include "kernels/tile.inl"
 #include "vec/vec.h"
 

@@ -8,7 +8,7 @@
 #include "kernels.h"
 #include "kernels/rotation.inl"
 #include "kernels/storage.inl"
-#include "kernels/tail.inl"
+#include "kernels/row.inl"
 #include "vec/vec.h"
 
 namespace pyroberta::PYROBERTA_ISA {

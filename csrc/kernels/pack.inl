@@ -10,7 +10,7 @@
 #include "kernels/operand.inl"
 #include "kernels/rotation.inl"
 #include "kernels/storage.inl"
-#include "kernels/tail.inl"
+#include "kernels/row.inl"
 #include "kernels/tile.inl"
 #include "vec/vec.h"
 

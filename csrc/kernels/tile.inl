@@ -159,9 +159,10 @@ __attribute__((always_inline)) inline void tile(const float* a, std::size_t a_st
 
 // The rows of the next tile where `left` remain. What is less than two tiles is halved: 2 rows wait
 // for the weights, or for their own few sums, about as long as 4 take to compute.
+template <std::size_t kMost = kTileRows>
 constexpr std::size_t rows_of_tile(std::size_t left) {
-  if (left >= 2 * kTileRows) return kTileRows;
-  return left > kTileRows ? (left + 1) / 2 : left;
+  if (left >= 2 * kMost) return kMost;
+  return left > kMost ? (left + 1) / 2 : left;
 }
 
 // Calls f<MR, NV>() with MR = rows and NV = vecs, both known only at run time. MR is tried from

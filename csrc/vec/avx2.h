@@ -30,6 +30,10 @@ inline void store_first(float* p, Vec a, std::size_t n) { _mm256_maskstore_ps(p,
 inline Vec keep_first(Vec a, std::size_t n) {
   return _mm256_and_ps(a, _mm256_castsi256_ps(first(n)));
 }
+inline Vec hold(Vec a) {
+  asm("" : "+x"(a));
+  return a;
+}
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }

@@ -29,6 +29,10 @@ inline Vec load_first(const float* p, std::size_t n) { return _mm512_maskz_loadu
 inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a); }
 inline void store_first(float* p, Vec a, std::size_t n) { _mm512_mask_storeu_ps(p, first(n), a); }
 inline Vec keep_first(Vec a, std::size_t n) { return _mm512_maskz_mov_ps(first(n), a); }
+inline Vec hold(Vec a) {
+  asm("" : "+v"(a));
+  return a;
+}
 inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 inline Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }

@@ -48,6 +48,7 @@ CONSTANT(kDotsInt8, bool);
 static_assert(__is_trivially_copyable(Vec) && sizeof(Vec) == kLanes * sizeof(float));
 static_assert((kLanes & (kLanes - 1)) == 0, "lanes are halved down to one: sum, hadamard");
 static_assert(kLanes % 4 == 0, "store_codes orders lanes four by four");
+static_assert(kRowLanes % kLanes == 0, "a row's lanes are whole vectors");
 static_assert(16 % kLanes == 0,
               "whole vectors in: the narrowest rotation; the 16 words that rows of several numbers "
               "are filled up to");
@@ -93,6 +94,10 @@ OPERATION(Vec, keep_first, (Vec a, std::size_t n));
 OPERATION(void, transpose,
           (const float* in, std::size_t in_stride, float* out, std::size_t out_stride));
 
+// a, in a register: a compiler that would read it from memory again at each use, and so take longer
+// to load than to compute, does not. Bits are kept.
+OPERATION(Vec, hold, (Vec a));
+
 // --- Arithmetic, lane by lane ---
 
 // a + b, a - b, a * b, a / b: rounded once, as IEEE 754 has them.
@@ -100,8 +105,8 @@ OPERATION(Vec, add, (Vec a, Vec b));
 OPERATION(Vec, sub, (Vec a, Vec b));
 OPERATION(Vec, mul, (Vec a, Vec b));
 OPERATION(Vec, div, (Vec a, Vec b));
-// a * b + c. Sets differ: rounded once where there is such an instruction, else the product and
-// then the sum.
+// a * b + c, rounded once. Sets differ: where the compiler may use no such instruction (the scalar
+// set on x86), it is the product and then the sum.
 OPERATION(Vec, fma, (Vec a, Vec b, Vec c));
 // a > b ? a : b and a < b ? a : b: b where either is NaN, and of two zeros. Bits are kept.
 OPERATION(Vec, max, (Vec a, Vec b));

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import support
-from builds import builds_of_processor
+from builds import builds_of_processor, fuses
 
 HERE = Path(__file__).parent
 
@@ -84,6 +84,7 @@ class Vectors:
     def __init__(self, build: str) -> None:
         self.name = build
         self._library = library("operations.cpp", *builds()[build], *vectors_of(build))
+        self.fuses = fuses(build)
         self.lanes = int(self._library.vec_lanes())
         self.dots_bfloat16 = bool(self._library.vec_dots_bfloat16() & 1)
         self.dots_int8 = bool(self._library.vec_dots_int8() & 1)
