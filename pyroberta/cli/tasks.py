@@ -98,11 +98,15 @@ COMMANDS = {
     "rank": Command(
         "text-ranking",
         "say how well documents answer a query",
-        {"--top-k": {"type": int, "metavar": "N", "help": "documents (of arguments alone)"}},
+        {
+            "--top-k": {"type": int, "metavar": "N", "help": "documents (of arguments alone)"},
+            **_LONG,
+        },
     ),
     "choose": Command(
         "multiple-choice",
         "say which text goes on best with another",
+        _LONG,
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,10 +14,27 @@ from ..errors import InputError
 from ..logits import softmax
 from ..models import RobertaForMultipleChoice
 from .encoding import Encoding
-from .text_inputs import Answers, Job
+from .text_classification import AGGREGATIONS, check_aggregation
+from .text_inputs import Answers, Job, TextOptions
 from .text_task import TextTask
 
 Question = tuple[str, tuple[str, ...]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MultipleChoiceOptions(TextOptions):
+    """What can be chosen for multiple-choice.
+
+    Attributes:
+        window_aggregation: with ``stride``, what a choice's logit is of those of the context's
+            windows: their ``"max"``, their ``"mean"``, or the ``"first"``.
+    """
+
+    window_aggregation: str = "max"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_aggregation(self.window_aggregation)
 
 
 class MultipleChoice(TextTask):
@@ -24,8 +42,9 @@ class MultipleChoice(TextTask):
 
     Called as ``task(context, choices)``, or with a list of such pairs, each a tuple or a dictionary
     with ``context`` and ``choices``. Any number of choices may be given, another for each context.
-    Where a context and a choice are too long together the longer one is cut. See ``TextTask`` for
-    what all tasks take.
+    Where a context and a choice are too long together the longer one is cut, or with ``stride`` the
+    context is read by windows, the same ones for every choice. See ``TextTask`` for what all tasks
+    take, and ``MultipleChoiceOptions``.
 
     Example:
         >>> choose = pipeline("multiple-choice", path)  # doctest: +SKIP
@@ -34,6 +53,7 @@ class MultipleChoice(TextTask):
     """
 
     model_class = RobertaForMultipleChoice
+    options_class = MultipleChoiceOptions
     noun = "questions"
 
     def __call__(self, inputs: Any, choices: Any = None, **options: Any) -> Any:
@@ -42,7 +62,7 @@ class MultipleChoice(TextTask):
         Args:
             inputs: a context, or several with their choices.
             choices: of the one context.
-            **options: those of ``TextOptions``.
+            **options: those of ``MultipleChoiceOptions``.
         """
         return super().__call__(
             inputs if choices is None else {"context": inputs, "choices": choices}, **options
@@ -84,9 +104,16 @@ class MultipleChoice(TextTask):
 
     def encode(self, item: Question, index: int, options: Any) -> list[Encoding]:
         context, choices = item
-        if options.stride is not None:
-            raise InputError("stride must be left out for multiple-choice, which has no windows")
-        return [row for one in choices for row in self.encode_text((context, one), index, options)]
+        pairs = [self.tokenizer.encode_with_offsets((context, one), index) for one in choices]
+        if options.stride is None:
+            return [row for pair in pairs for row in self.fit(pair, index, options)]
+        # As many tokens of the context for every choice, so that the windows are the same.
+        lengths = [len(pair.places_of(1)) for pair in pairs]
+        by_choice = [
+            self.fit(pair, index, options, sequence=0, reserved=max(lengths) - length)
+            for pair, length in zip(pairs, lengths, strict=True)
+        ]
+        return [row for window in zip(*by_choice, strict=True) for row in window]
 
     def run(self, rows: Sequence[Sequence[int]], types: Any) -> Any:
         # Each choice is a row by itself: its logit does not depend on the others.
@@ -97,4 +124,5 @@ class MultipleChoice(TextTask):
         return list(output.logits[:, 0])
 
     def answer(self, job: Job, outputs: list[Any], options: Any) -> Answers:
-        return Answers(map(float, softmax(np.array(outputs))))
+        by_window = np.array(outputs).reshape(-1, len(job.item[1]))
+        return Answers(map(float, softmax(AGGREGATIONS[options.window_aggregation](by_window))))

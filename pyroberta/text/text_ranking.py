@@ -19,8 +19,9 @@ from ..logits import softmax
 from ..models import RobertaForSequenceClassification
 from ..opening import transformer_folder
 from ..small_json import read_json_object
+from .encoding import Encoding
 from .task import Loading, Self
-from .text_classification import read_pair
+from .text_classification import AGGREGATIONS, check_aggregation, read_pair
 from .text_inputs import Answer, Answers, Job, Score, TextOptions, read_many, warn_of_cuts
 from .text_task import TextTask
 from .tokenizer import Text
@@ -36,10 +37,13 @@ class RankingOptions(TextOptions):
             class of ``torch.nn`` or an object of it; ``None``: what the folder says, or else the
             sigmoid for a single label and nothing for several.
         apply_softmax: of several labels, make the scores sum to 1.
+        window_aggregation: with ``stride``, what a pair's logits are of those of its document's
+            windows: their ``"max"``, their ``"mean"``, or the ``"first"``.
     """
 
     activation_fn: Any = None
     apply_softmax: bool = False
+    window_aggregation: str = "max"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,6 +57,7 @@ class RankingOptions(TextOptions):
             raise InputError(f"activation_fn must be a function, not {excerpt(given)}")
         flag = pick_flag("apply_softmax", self.apply_softmax, False)
         object.__setattr__(self, "apply_softmax", flag)
+        check_aggregation(self.window_aggregation)
 
 
 class TextRanking(TextTask):
@@ -181,10 +186,14 @@ class TextRanking(TextTask):
             raise InputError(f"pairs[{index}] must be two texts, not {excerpt(text)}")
         return text
 
+    def encode(self, item: Text, index: int, options: Any) -> list[Encoding]:
+        # Windows are of the document: the query stands in each.
+        sequence = None if options.stride is None else 1
+        whole = self.tokenizer.encode_with_offsets(item, index)
+        return self.fit(whole, index, options, sequence=sequence)
+
     def answer(self, job: Job, outputs: list[Array], options: Any) -> Answers:
-        if len(outputs) != 1:
-            raise InputError("stride must be left out for text-ranking, which has no windows")
-        return Answers(outputs[0])
+        return Answers(AGGREGATIONS[options.window_aggregation](np.stack(outputs)))
 
     def _scores(self, pairs: Any, options: dict[str, Any]) -> list[Answers]:
         """The logits of each pair."""

@@ -44,6 +44,37 @@ def test_what_is_cut_is_told(choose):
         assert choose("word " * 200, CHOICES).truncation > 0
 
 
+@pytest.mark.parametrize("aggregation", ["max", "mean", "first"])
+@pytest.mark.parametrize("length", [20, 33])
+def test_a_long_context_is_read_by_windows_that_are_the_same_for_each_choice(
+    choose, aggregation, length
+):
+    context = " ".join(f"word{i} of the king" for i in range(20))
+    choices = ["door.", "a house by the sea", "it"]
+    got = choose(context, choices, stride=5, max_length=length, window_aggregation=aggregation)
+    assert got.truncation == 0
+    # Each window as a context of its own: its tokens, beside the choices with nothing cut.
+    tokenizer, model = choose.tokenizer, choose.model
+    whole = [tokenizer.encode_with_offsets((context, one)) for one in choices]
+    longest = max(len(one.places_of(1)) for one in whole)
+    logits = []
+    for one in whole:
+        own = len(one.places_of(1))
+        parts = one.windows(length - (longest - own), 5, sequence=0)
+        logits.append([model.encode_rows([[one.take(p).ids]]).logits[0, 0] for p in parts])
+    assert len({len(of_choice) for of_choice in logits}) == 1
+    assert len(logits[0]) > 2
+    table = np.array(logits).T
+    best = {"max": table.max(axis=0), "mean": table.mean(axis=0), "first": table[0]}[aggregation]
+    want = np.exp(best.astype(np.float64))
+    np.testing.assert_allclose(got, want / want.sum(), rtol=1e-6)
+    assert sum(got) == pytest.approx(1)
+
+
+def test_what_fits_has_no_windows(choose):
+    assert choose("Text", CHOICES, stride=3) == choose("Text", CHOICES)
+
+
 REFUSED = [
     (("a", []), {}, r"choices of questions\[0\] must be a list of texts"),
     (("a", "b"), {}, r"choices of questions\[0\] must be a list of texts, not 'b'"),
@@ -52,7 +83,8 @@ REFUSED = [
     (("a",), {}, r"questions\[0\] must be a context and its choices"),
     (([("a", ["b"]), "c"],), {}, r"questions\[1\] must be a context and its choices"),
     (({"context": "a"},), {}, r"questions\[0\] must have the keys context and choices"),
-    (("a", ["b"]), {"stride": 3}, "stride must be left out for multiple-choice"),
+    (("a", ["b"]), {"window_aggregation": "min"}, "window_aggregation must be one of mean, max"),
+    (("a " * 99, ["b " * 99]), {"stride": 3}, "must leave room for a token"),
 ]
 
 

@@ -107,6 +107,23 @@ def test_nothing_to_rank(ranking):
     assert ranking.predict([]).shape == (0,)
 
 
+@pytest.mark.parametrize("aggregation", ["max", "mean", "first"])
+@pytest.mark.parametrize("length", [20, 41])
+def test_a_long_document_is_read_by_windows_beside_the_whole_query(ranking, aggregation, length):
+    query, document = "Who lived?", " ".join(f"word{i} of the king" for i in range(20))
+    options = {"stride": 4, "max_length": length, "window_aggregation": aggregation}
+    got = ranking.predict([(query, document), ("Who?", "The king.")], **options)
+    whole = ranking.tokenizer.encode_with_offsets((query, document))
+    rows = [whole.take(part).ids for part in whole.windows(length, 4, sequence=1)]
+    assert len(rows) > 2
+    logits = ranking.model.encode_rows(rows).logits[:, 0]
+    logit = {"max": logits.max(), "mean": logits.mean(), "first": logits[0]}[aggregation]
+    assert got[0] == pytest.approx(1 / (1 + np.exp(-float(logit))), rel=1e-6)
+    assert got[1] == ranking.predict([("Who?", "The king.")])[0]
+    (ranked,) = ranking.rank(query, [document], **options)
+    assert (ranked["score"], ranked.truncation) == (float(got[0]), 0)
+
+
 REFUSED = [
     (lambda task: task.rank(3, ["a"]), "query must be a str, not 3"),
     (lambda task: task.rank("a", ["b", None]), r"documents\[1\] must be a str, not None"),
@@ -116,7 +133,11 @@ REFUSED = [
     (lambda task: task.predict([("a", "b"), ("c",)]), r"pairs\[1\] must be"),
     (lambda task: task.predict([{"text": "a"}]), r"pairs\[0\] must be two texts, not 'a'"),
     (lambda task: task.predict([("a", "b")], activation_fn=3), "activation_fn must be a function"),
-    (lambda task: task.predict([("a", "b " * 99)], stride=3), "stride must be left out"),
+    (
+        lambda task: task.predict([("a", "b")], window_aggregation="min"),
+        "window_aggregation must be one of mean, max, first",
+    ),
+    (lambda task: task.predict([("a " * 99, "b " * 99)], stride=3), "must leave room for a token"),
 ]
 
 
