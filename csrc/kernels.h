@@ -160,9 +160,9 @@ struct Kernels {
   // In bfloat16 and int8 a place holds two or four numbers that follow each other in k, and K is
   // filled up to packed_steps; behind each panel of int8 stand the scales of its columns and, for
   // each group of K, -128 times the sums of their codes (int32): [1 + groups, panel] words.
-  // w: the rows of panels [first, last). scratch: panel * k floats, any content. packed:
-  // [ceil(n / panel), panel_words(type, k)] as a whole. As exact as `to_operand`.
-  // tests/kernels/test_pack.py shows the picture.
+  // w: the whole weight, of which the rows of panels [first, last) are read. scratch: panel * k
+  // floats, any content. packed: [ceil(n / panel), panel_words(type, k)] as a whole. As exact as
+  // `to_operand`. tests/kernels/test_pack.py shows the picture.
   void (*pack)(ComputeType type, const float* w, std::size_t w_stride, std::size_t n, std::size_t k,
                std::size_t first, std::size_t last, float* scratch, float* packed);
 

@@ -42,12 +42,12 @@ std::vector<std::int64_t> offsets_of(Input& in, std::size_t rows, std::size_t mo
 void blocks(Input& in) {
   const Kernels& kernels = any_build(in);
   const ComputeType type = any_type(in, kernels);
-  const std::size_t heads = in.between(1, 4), hidden = heads * in.between(1, 40);
+  const std::size_t heads = in.between(1, 4), hidden = heads * in.between(1, 20);
   const std::size_t count = in.between(1, 2);
   const bool tame = in.flag(), causal = in.flag(), has_cross = in.flag(), has_cache = in.flag();
   const bool wants_weights = count == 1 && in.flag(), has_head_mask = in.flag();
   const Activation activation = any_activation(in, true);
-  const std::size_t intermediate = in.between(1, 150);
+  const std::size_t intermediate = in.between(1, 100);
   std::vector<std::unique_ptr<Block>> made;
   std::vector<const Block*> run;
   for (std::size_t b = 0; b < count; ++b) {
@@ -58,7 +58,7 @@ void blocks(Input& in) {
   }
 
   const std::size_t rows = in.between(0, 5);
-  const std::vector<std::int64_t> offsets = offsets_of(in, rows, in.flag() ? 6 : 160);
+  const std::vector<std::int64_t> offsets = offsets_of(in, rows, in.between(0, 3) != 0 ? 6 : 160);
   const std::size_t tokens = static_cast<std::size_t>(offsets.back());
   const Array x = in.floats(tokens * hidden, tame);
 

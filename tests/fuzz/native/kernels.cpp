@@ -35,8 +35,9 @@ Array make_operand(Input& in, const Kernels& kernels, ComputeType type, const Ar
 void product(Input& in) {
   const Kernels& kernels = any_build(in);
   const ComputeType type = any_type(in, kernels), next = any_type(in, kernels);
-  const std::size_t rows = in.between(1, 60), n = in.between(1, 220);
-  const std::size_t k = in.flag() ? in.between(1, 100) : in.between(1, 1800);
+  const std::size_t rows = in.between(1, 30), n = in.between(1, 140);
+  // One in four is longer than a run of float32, and may be longer than a group of int8.
+  const std::size_t k = in.between(0, 3) != 0 ? in.between(1, 100) : in.between(1, 900);
   const std::size_t gap = in.between(0, 9), panels = panels_of(kernels, n);
   const std::size_t cut = in.between(0, panels), cut_rows = in.between(0, rows);
   const bool tame = in.flag(), has_bias = in.flag(), as_operand = in.flag();
@@ -46,11 +47,9 @@ void product(Input& in) {
 
   const std::size_t words = panels * kernels.panel_words(type, k);
   Array packed(words, 0.0f), scratch(kernels.panel * k);
-  const std::size_t cut_weight = std::min(n, cut * kernels.panel);
   if (cut > 0) kernels.pack(type, w.data(), k, n, k, 0, cut, scratch.data(), packed.data());
   if (cut < panels) {
-    kernels.pack(type, w.data() + cut_weight * k, k, n, k, cut, panels, scratch.data(),
-                 packed.data());
+    kernels.pack(type, w.data(), k, n, k, cut, panels, scratch.data(), packed.data());
   }
   const std::size_t own = kernels.operand_words(type, k);
   const Array operand = make_operand(in, kernels, type, x, rows, k);
@@ -166,8 +165,8 @@ void attention(Input& in) {
   const Kernels& kernels = any_build(in);
   AttentionArgs args{};
   args.type = any_type(in, kernels);
-  args.queries = in.between(1, kAttentionQueries), args.keys = in.between(1, 400);
-  args.head_size = in.between(1, 140);
+  args.queries = in.between(1, kAttentionQueries), args.keys = in.between(1, 280);
+  args.head_size = in.between(1, 70);
   args.visible = in.between(0, args.keys + 1);
   const std::size_t gap = in.between(0, 70);
   const bool tame = in.flag();
