@@ -86,7 +86,7 @@ class _JsonLines:
     def write(self, values: dict[str, Any]) -> None:
         line = _as_json(values)
         if not line.isascii() and any("\ud800" <= c <= "\udfff" for c in line):
-            line = json.dumps(values, default=str)  # a lone surrogate, which UTF-8 cannot hold
+            line = _as_json(values, ascii=True)  # a lone surrogate, which UTF-8 cannot hold
         self._out.write(line + "\n")
 
     def flush(self) -> None:
@@ -155,9 +155,9 @@ def _cell(value: Any) -> Any:
     return _as_json(value) if isinstance(value, (list, dict)) else str(value)
 
 
-def _as_json(value: Any) -> str:
+def _as_json(value: Any, ascii: bool = False) -> str:
     # Parquet's dates and decimals as they are written.
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=ascii, default=str)
 
 
 class ArrayResults:

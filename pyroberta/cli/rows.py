@@ -51,8 +51,12 @@ class Source:
     format: str
     columns: Sequence[str]
 
-    def rows(self, part: tuple[int, int] | None = None) -> Iterator[Row]:
-        """The rows, or those of part ``i`` of ``n``, from 1: neighbours, in order.
+    def rows(self, part: tuple[int, int] | None = None, done: int = 0) -> Iterator[Row]:
+        """The rows, or those of part ``i`` of ``n``, from 1: neighbours, in order; but the first.
+
+        Args:
+            part: ``i`` and ``n``; ``None``: the whole.
+            done: how many of the first rows are left out.
 
         Raises:
             InputError: the file is not what its format says, or lacks a column.
@@ -61,8 +65,9 @@ class Source:
         if part is not None:
             total = self.count()
             start, stop = (total * (part[0] - 1)) // part[1], (total * part[0]) // part[1]
+        start += done
         if self.format == "parquet":
-            count = None if stop is None else stop - start
+            count = None if stop is None else max(stop - start, 0)
             yield from itertools.islice(self._of_parquet(start), count)
             return
         with self._open() as lines:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import re
 import sys
 import warnings
@@ -43,7 +42,7 @@ def run(work: Work, source: Source, part: tuple[int, int] | None, results: Resul
     Raises:
         InputError: a row that cannot be computed, by its line, unless errors are skipped.
     """
-    rows = itertools.islice(source.rows(part), results.done, None)
+    rows = source.rows(part, results.done)
     skipped = n_cut = 0
     with progress() as advance:
         total = _total(source, part)

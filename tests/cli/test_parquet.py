@@ -100,3 +100,18 @@ def test_stdin_and_a_file_that_is_not_there_are_refused(tmp_path, capsys):
     assert "FILE must be a file for Parquet" in capsys.readouterr().err
     assert main(["embed", str(tmp_path / "no.parquet")]) == 2
     assert "FILE must be a file or -" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_without_the_row_groups_that_are_done(file, tmp_path, monkeypatch):
+    whole = embed(file, tmp_path)
+    lines = whole.splitlines(keepends=True)
+    (tmp_path / "out.jsonl").write_text("".join(lines[:30]))
+    read, iterate = [], pq.ParquetFile.iter_batches
+
+    def watched(self, *args, row_groups, **kwargs):
+        read.extend(row_groups)
+        return iterate(self, *args, row_groups=row_groups, **kwargs)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", watched)
+    assert embed(file, tmp_path, "--resume") == whole
+    assert read == [4, 5, 6, 7]  # of 7 rows each
