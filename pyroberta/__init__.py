@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         RobertaModel,
     )
     from .text import SentenceEncoder, pipeline
+    from .trust import trace
 
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "pipeline",
     "set_num_threads",
     "show_config",
+    "trace",
 ]
 
 _MODULES = {
@@ -66,6 +68,7 @@ _MODULES = {
     "pipeline": "text",
     "set_num_threads": "kernels",
     "show_config": "kernels",
+    "trace": "trust",
 }
 
 

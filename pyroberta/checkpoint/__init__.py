@@ -7,7 +7,7 @@ from .block import BlockTensors, block_layers, blocks_shapes
 from .formats import Checkpoint, open_checkpoint
 from .names import find_prefix
 from .packed import PackedSource, is_packed
-from .reader import Tensor
+from .reader import Tensor, read_tensors
 from .source import ArraySource, FileSource, RandomSource, Source, Table
 from .writer import Part, save_checkpoint, save_packed, save_tensors
 
@@ -28,6 +28,7 @@ __all__ = [
     "find_prefix",
     "is_packed",
     "open_checkpoint",
+    "read_tensors",
     "save_checkpoint",
     "save_packed",
     "save_tensors",

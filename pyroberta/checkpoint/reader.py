@@ -8,6 +8,7 @@ NumPy lacks (bfloat16), which is why the library's own tensors are not used.
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,11 @@ def read_header_of(file: OpenFile) -> tuple[dict[str, Tensor], dict[str, str]]:
             name, entry["dtype"], tuple(entry["shape"]), file, start + begin, end - begin
         )
     return tensors, metadata
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of any safetensors file, and its metadata; raises as ``load_header``."""
+    return read_header_of(OpenFile(Path(path)))
 
 
 def widen(raw: Array, stored: str, dtype: np.dtype[Any] | type = np.float32) -> Array:

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
@@ -117,15 +118,19 @@ class Part:
     read: Callable[[], Array]
 
 
-def save_tensors(file: str | os.PathLike[str], parts: Mapping[str, Part]) -> None:
+def save_tensors(
+    file: str | os.PathLike[str],
+    parts: Mapping[str, Part],
+    metadata: Mapping[str, str] = MappingProxyType({"format": "pt"}),
+) -> None:
     """Write a safetensors file, one tensor in memory at a time, bit by bit as they are stored.
 
-    Its folder is made where it is missing.
+    Tensors are read in order, those of wider numbers first. Its folder is made where it is missing.
     """
     parts = _wide_first(parts)
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     with new_files(Path(file)) as (out,):
-        out.write(_header(parts, {"format": "pt"}))
+        out.write(_header(parts, metadata))
         for piece in _pieces(parts):
             out.write(piece)
 
@@ -165,7 +170,7 @@ def _multiplied(names: set[str], packed: Mapping[str, Array]) -> set[str]:
 
 def _header(parts: Mapping[str, Part], metadata: Mapping[str, str]) -> bytes:
     """A safetensors file's first bytes, up to its data."""
-    entries: dict[str, Any] = {"__metadata__": metadata}
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
     at = 0
     for name, part in parts.items():
         end = at + _BYTES[part.dtype] * math.prod(part.shape)

@@ -86,6 +86,19 @@ class Kernels(Protocol):
         or ``packed``, from a packed file, is used.
         """
 
+    def linear(self, x: Array, weight: Array, bias: Array) -> Array:
+        """See ``reference.linear``; a block's layer by itself, in the compute type."""
+
+    def attention(
+        self, q: Array, k: Array, v: Array, visible: int, scale: float, head_weights: Array
+    ) -> Array:
+        """See ``reference.attention``; of all heads, ``[heads, queries, head_size]``."""
+
+    def attention_weights(
+        self, q: Array, k: Array, visible: int, scale: float, head_weights: Array
+    ) -> Array:
+        """See ``reference.attention_weights``; ``[heads, queries, keys]``."""
+
     def activate(self, activation: str, x: Array) -> Array:
         """See ``reference.activate``; by name."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class NativeKernels:
         self._make_block, self._make_packed = _core.Block, _core.Packed
         self._run_blocks, self._workspaces = _core.run_blocks, _core.Workspaces()
         self._type = COMPUTE_TYPES.index(compute_type)
+        self._queries = _core.attention_queries
 
     def block(self, config: RobertaConfig, tensors: BlockTensors, cross: bool) -> Any:
         packed = tensors.packed()
@@ -161,6 +162,39 @@ class NativeKernels:
             return self._kernels.linear(x, matrix, bias, 0)
 
         return HeadLinear(call, matrix.memory())
+
+    def linear(self, x: Array, weight: Array, bias: Array) -> Array:
+        return self._kernels.linear(
+            x, self._make_packed(self._kernels, weight, self._type), bias, 0
+        )
+
+    def attention(
+        self, q: Array, k: Array, v: Array, visible: int, scale: float, head_weights: Array
+    ) -> Array:
+        y = np.empty(q.shape, np.float32)
+        for head, some, sees in self._query_blocks(q, visible):
+            own_q, own_k, own_v = map(np.ascontiguousarray, (q[head, some], k[head], v[head]))
+            y[head, some] = self._kernels.attention(
+                own_q, own_k, own_v, sees, scale, head_weights[head], self._type
+            )
+        return y
+
+    def attention_weights(
+        self, q: Array, k: Array, visible: int, scale: float, head_weights: Array
+    ) -> Array:
+        y = np.empty((*q.shape[:2], k.shape[1]), np.float32)
+        for head, some, sees in self._query_blocks(q, visible):
+            own_q, own_k = np.ascontiguousarray(q[head, some]), np.ascontiguousarray(k[head])
+            y[head, some] = self._kernels.attention_weights(
+                own_q, own_k, sees, scale, head_weights[head]
+            )
+        return y
+
+    def _query_blocks(self, q: Array, visible: int) -> Iterator[tuple[int, slice, int]]:
+        """Each head, the queries that the kernels take at once, and what the first of them sees."""
+        for head in range(len(q)):
+            for begin in range(0, q.shape[1], self._queries):
+                yield head, slice(begin, begin + self._queries), visible + begin
 
     @property
     def family(self) -> str:

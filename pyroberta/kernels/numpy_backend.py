@@ -93,6 +93,21 @@ class ReferenceKernels:
 
         return HeadLinear(call)
 
+    def linear(self, x: Array, weight: Array, bias: Array) -> Array:
+        return reference.linear(x, weight, bias, 0, self.compute_type)
+
+    def attention(
+        self, q: Array, k: Array, v: Array, visible: int, scale: float, head_weights: Array
+    ) -> Array:
+        factors = head_weights.astype(self.dtype)[:, None, None]
+        return reference.attention(q, k, v, visible, scale, factors, self.compute_type)
+
+    def attention_weights(
+        self, q: Array, k: Array, visible: int, scale: float, head_weights: Array
+    ) -> Array:
+        factors = head_weights.astype(self.dtype)[:, None, None]
+        return reference.attention_weights(q, k, visible, scale, 1.0) * factors
+
     def activate(self, activation: str, x: Array) -> Array:
         return reference.activate(activation_index(activation), x)
 

@@ -1,0 +1,103 @@
+"""Which of another implementation's arrays is which step, by a known map or a user's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from ..arrays import Array
+from ..checks import excerpt
+from ..errors import InputError
+from ..small_json import read_json_object
+from .name_maps import MAPS
+from .others import Arrays
+from .steps import Step
+
+_PART = re.compile(r"^(.*)\[(\d+)/(\d+)\]$")
+
+
+def read_map(path: str) -> dict[str, Sequence[str]]:
+    """A user's own map: a JSON object of steps to a name or a list of names.
+
+    ``{n}`` stands for a block's number, ``[1/3]`` after a name for a part of its last axis.
+
+    Raises:
+        InputError: other JSON, or a step that no model has.
+    """
+    said = read_json_object(Path(path), InputError)
+    found: dict[str, Sequence[str]] = {}
+    for step, names in said.items():
+        if isinstance(names, str):
+            names = [names]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(
+                f"{excerpt(step)} in {path} must be a name or a list of names, not {excerpt(names)}"
+            )
+        found[step] = names
+    return found
+
+
+def find_names(
+    steps: Sequence[Step], theirs: Collection[str], names: Mapping[str, Sequence[str]] | None
+) -> dict[str, str]:
+    """What each step is called in ``theirs``; those that are not there are left out.
+
+    Args:
+        steps: of the graph.
+        theirs: the names of the other implementation's arrays.
+        names: the map; ``None``: a trace's own names, or the known map that finds the most.
+
+    Raises:
+        InputError: nothing was found.
+    """
+    own = {step.name: step.name for step in steps if step.name in theirs}
+    if names is not None:
+        found = _apply(steps, theirs, names) | own
+    else:
+        every = [own, *(_apply(steps, theirs, one) for one in MAPS.values())]
+        found = max(every, key=len)
+    if not found:
+        shown = ", ".join(sorted(theirs)[:3])
+        raise InputError(
+            f"theirs must have arrays of steps by a known name, not {shown or 'none'}: give a map "
+            "of names (a JSON object of steps to their names)"
+        )
+    return found
+
+
+def take(arrays: Arrays, name: str) -> Array:
+    """An array by the name that ``find_names`` gave, a part of it where it says so."""
+    part = _PART.match(name)
+    if part is None or name in arrays:
+        return arrays[name]
+    array, number, count = arrays[part[1]], int(part[2]), int(part[3])
+    if count == 0 or number >= count or array.shape[-1] % count:
+        raise InputError(f"{name} must be a part of its last axis, of shape {list(array.shape)}")
+    width = array.shape[-1] // count
+    return array[..., number * width : (number + 1) * width]
+
+
+def _apply(
+    steps: Sequence[Step], theirs: Collection[str], names: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    ends: dict[str, str] = {}
+    for name in sorted(theirs, key=len, reverse=True):  # the shortest name wins
+        pieces = re.split(r"(?<=[./])", name)
+        for at in range(len(pieces)):
+            ends["".join(pieces[at:])] = name
+    found = {}
+    for step in steps:
+        for pattern in names.get(_template(step), ()):
+            wanted = pattern.replace("{n}", str(step.block))
+            part = _PART.match(wanted)
+            plain = wanted if part is None else part[1]
+            if plain in ends:
+                tail = "" if part is None else wanted[len(plain) :]
+                found[step.name] = ends[plain] + tail
+                break
+    return found
+
+
+def _template(step: Step) -> str:
+    return re.sub(r"^block\.\d+\.", "block.{n}.", step.name)

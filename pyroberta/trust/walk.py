@@ -1,0 +1,307 @@
+"""``compare``: two traces, and the first step of the second that is off by more than rounding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..architectures import from_pretrained
+from ..arrays import Array
+from ..checkpoint import Source
+from ..checks import check_count, excerpt
+from ..errors import CheckpointError, InputError
+from ..kernels.arithmetic import in_usual_arithmetic
+from ..models import Model
+from .arithmetic import Arithmetic
+from .causes import guess
+from .comparison import Comparison, StepComparison
+from .expected import Expected
+from .layouts import match_layout
+from .names import find_names, read_map, take
+from .others import Arrays, read_arrays
+from .rounding import find_number_type, narrowest, widest
+from .steps import Step
+from .trace_file import FORMAT, Trace
+from .tracing import last_readers, weights_checksum
+
+# What is beyond rounding. The runs perturb each operation by up to a whole rounding, where one
+# that is rounded to the nearest is off by half of that on average and many implementations add in
+# wider or shorter sums: those measured (bench/results/trust.md) are at 0.1 to 0.7 of the expected
+# error. One number of a step of n differs from all others of its step by chance alone: a normal
+# one is beyond 7 times its expected error in 1 of 4e11.
+_MOST_MEAN = 3.0
+_MOST_SINGLE = 16.0
+# How many steps before it are computed anew where a step does not follow from theirs: kernels of
+# attention compute scores, weights and context as one, and any step may be fused with the last.
+_FUSED = {"context": 2}
+
+
+@in_usual_arithmetic
+def compare(
+    mine: Trace | str | os.PathLike[str],
+    theirs: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    model: Model[Any] | str | os.PathLike[str] | None = None,
+    names: str | Mapping[str, Sequence[str]] | None = None,
+    number_type: str | None = None,
+    runs: int = 4,
+    seed: int = 0,
+) -> Comparison:
+    """Compare another implementation's steps with a trace, step by step.
+
+    Each step is computed in float64 from what *theirs* has before it, so that one difference is not
+    counted again in all that follow; and again ``runs`` times with every operation's result
+    perturbed by one rounding of their type, which says how far rounding alone can take the step
+    (Monte Carlo arithmetic: see ``rounding.py``). Where ``theirs`` lacks a step, the ones that read
+    it are computed from the nearest steps before it that are there.
+
+    Args:
+        mine: a trace that ``pyroberta.trace`` made, or its file.
+        theirs: a ``.npz`` or safetensors file, a folder of ``.npy`` files, or a mapping of names
+            to arrays (NumPy's, PyTorch's, JAX's): steps of the same inputs, any part of them, of
+            any layout that the shapes tell.
+        model: the model, or its folder or Hub name; ``None``: the checkpoint that the trace names.
+        names: what theirs calls the steps: the path of a JSON file, or a mapping of steps to names
+            (``{n}`` for a block's number); ``None``: the trace's own names, or those of
+            transformers, fairseq, Bumblebee or an ONNX export.
+        number_type: what theirs computes in (a key of ``NUMBER_TYPES``); ``None``: the narrowest
+            that holds the most precise of its arrays.
+        runs: perturbed runs of each step.
+        seed: of their draws.
+
+    Raises:
+        FileNotFoundError: a file that is not there.
+        InputError: no trace, arrays of another model or of other ids, an array of integers or of
+            another shape: each by name.
+        CheckpointError: the model's weights are not those of the trace.
+
+    Example:
+        >>> report = pyroberta.compare("mine.safetensors", "theirs.npz")  # doctest: +SKIP
+        >>> report.first.name, report.causes  # doctest: +SKIP
+        ('block.0.attention.scores', ('multiplied by 0.177: scaled twice',))
+    """
+    mine = mine if isinstance(mine, Trace) else Trace.open(mine)
+    runs, seed = check_count("runs", runs, 2), check_count("seed", seed, 0)
+    arrays = read_arrays(theirs)
+    _check_same_inputs(mine, arrays)
+    source = _open_source(mine, model)
+    known = read_map(names) if isinstance(names, str) else names
+    found = find_names(mine.graph, arrays, known)
+    claimed = number_type or _type_of(arrays, mine.graph, found)
+    expected = Expected(Arithmetic(source, mine.case), find_number_type(claimed), runs, seed)
+    walk = _Walk(mine, arrays, found, expected)
+    steps = tuple(walk.steps())
+    return Comparison(
+        steps=steps,
+        number_type=claimed,
+        missing=tuple(step.name for step in mine.graph if step.name not in found),
+        causes=walk.causes,
+        mine=repr(mine),
+        theirs=arrays.source,
+    )
+
+
+class _Walk:
+    """Goes through the steps in order; what no later step reads is forgotten."""
+
+    def __init__(
+        self, mine: Trace, arrays: Arrays, found: Mapping[str, str], expected: Expected
+    ) -> None:
+        self._mine = mine
+        self._arrays = arrays
+        self._found = found
+        self._expected = expected
+        self._by_name = {step.name: step for step in mine.graph}
+        self._readers = self._last_readers()
+        self._is_found = False
+        self.causes: tuple[str, ...] = ()
+
+    def steps(self) -> list[StepComparison]:
+        """The comparison of each step that theirs has."""
+        reports = []
+        for name, values in self._mine.case.inputs().items():
+            self._expected.put(name, values)
+        for step in self._mine.graph:
+            if step.name in self._found:
+                reports.append(self._step(step))
+            else:
+                self._expected.compose(step)
+            self._expected.forget(step.name, self._readers)
+        return reports
+
+    def _step(self, step: Step) -> StepComparison:
+        case, name = self._mine.case, self._found[step.name]
+        array = take(self._arrays, name)
+        mine = self._mine.attended(step) if step.name in self._mine else None
+        matched = match_layout(case, step, array, mine)
+        values, note, leak = matched.values, matched.layout, matched.leak
+        seen = _seen(self._mine, step)
+        exact, error = self._expected.of(step)
+        report = judge(step, name, values, exact, error, seen, mine, leak, note)
+        for fused in self._fused(step) if report.is_beyond else ():
+            whole = self._expected.of(step, fused)
+            again = judge(step, name, values, *whole, seen, mine, leak, note)
+            if not again.is_beyond:
+                report = again
+                break
+        if report.is_beyond and not self._is_found:
+            self._is_found = True
+            feeds = self._expected.feeds(step)
+            self.causes = guess(
+                self._expected.arithmetic, step, feeds, values, exact, error, seen, leak
+            )
+        self._expected.put(step.name, values)
+        return report
+
+    def _fused(self, step: Step) -> list[list[Step]]:
+        """The steps that one implementation may compute together with a step: ever more of them."""
+        found: list[list[Step]] = []
+        last = [step]
+        for _ in range(_FUSED.get(step.kind, 1)):
+            names = {name for one in last for name in one.feeds} & self._by_name.keys()
+            last = [one for one in self._mine.graph if one.name in names]
+            if last:
+                found.append([*last, *(found[-1] if found else [])])
+        return found
+
+    def _last_readers(self) -> dict[str, str]:
+        """For each step the last that is judged by it, alone or with those it may be fused with."""
+        readers = last_readers(self._mine.graph)
+        for step in self._mine.graph:
+            for one in self._fused(step):
+                readers |= {name: step.name for each in one for name in each.feeds}
+        return readers
+
+
+def judge(
+    step: Step,
+    name: str,
+    values: Array,
+    exact: Array,
+    error: Array,
+    seen: Array | None,
+    mine: Array | None,
+    leak: float,
+    note: str,
+) -> StepComparison:
+    """What is said of one step.
+
+    Args:
+        step: which.
+        name: what theirs calls it.
+        values: theirs.
+        exact: computed from what theirs has before it.
+        error: what rounding may do to each number.
+        seen: of scores, which of them count; ``None``: all.
+        mine: the trace's own array.
+        leak: the most weight on a masked key.
+        note: how theirs is laid out.
+    """
+    if seen is not None:
+        values, exact, error = values[seen], exact[seen], error[seen]
+        mine = None if mine is None else mine[seen]
+    with np.errstate(all="ignore"):
+        off = np.abs(values - exact)
+        finite = bool(np.isfinite(values).all())
+        mean = float(np.sqrt((off**2).sum() / max((error**2).sum(), 1e-300)))
+        single = float((off / np.maximum(error, 1e-300)).max(initial=0))
+        far = off if mine is None else np.abs(values - mine)
+        base = exact if mine is None else np.asarray(mine, np.float64)
+        scale = float(np.sqrt(np.mean(base**2))) if base.size else 0.0
+        cosine = (
+            float((values * base).sum() / np.sqrt((values**2).sum() * (base**2).sum()))
+            if base.size
+            else 1.0
+        )
+    beyond = not finite or mean > _MOST_MEAN or single > _MOST_SINGLE or leak > 1e-6
+    return StepComparison(
+        name=step.name,
+        theirs=name,
+        formula=step.formula,
+        reads=step.feeds,
+        max_error=float(far.max(initial=0)),
+        mean_error=float(far.mean()) if far.size else 0.0,
+        relative_error=float(far.max(initial=0)) / scale if scale else float(far.max(initial=0)),
+        cosine=cosine,
+        ulps=_ulps(far, base),
+        mean_ratio=mean,
+        single_ratio=single,
+        is_beyond=beyond,
+        layout=note,
+    )
+
+
+def _ulps(far: Array, base: Array) -> float:
+    """The largest error in float32 units in the last place of the step's root mean square."""
+    if not far.size:
+        return 0.0
+    scale = np.float32(np.sqrt(np.mean(base.astype(np.float64) ** 2)))
+    return float(far.max() / np.spacing(max(scale, np.finfo(np.float32).tiny)))
+
+
+def _seen(mine: Trace, step: Step) -> Array | None:
+    """Of scores: those of keys that their query attends to, of the flat array."""
+    if step.kind != "scores":
+        return None
+    heads = mine.case.config.num_attention_heads
+    flat = np.empty(mine.case.size(step))
+    rows = [seen for _, seen in mine.case.attentions(step, flat)]
+    masks = [np.broadcast_to(seen, (heads, *seen.shape)).ravel() for seen in rows]
+    return np.concatenate(masks) if masks else np.empty(0, bool)
+
+
+def _type_of(arrays: Arrays, steps: Sequence[Step], found: Mapping[str, str]) -> str:
+    """The number type of theirs: the most precise of its arrays has it."""
+    names = set()
+    for step in steps:
+        if step.name in found and step.kind not in ("table", "first"):
+            array = take(arrays, found[step.name])
+            if array.dtype.kind != "f":
+                raise InputError(f"{step.name} must be floats, not {array.dtype}")
+            names.add(narrowest(np.ravel(array)[:65536]))
+            if "float64" in names:
+                break
+    return widest(names) if names else "float32"
+
+
+def _check_same_inputs(mine: Trace, arrays: Arrays) -> None:
+    """Raise InputError where theirs is a trace of this format of other inputs or weights."""
+    theirs = arrays.metadata
+    if theirs.get("format") != FORMAT:
+        return
+    for key, what in (
+        ("architecture", "architecture"),
+        ("config", "configuration"),
+        ("inputs", "ids, mask, types and positions"),
+    ):
+        if theirs.get(key) != mine.metadata[key]:
+            raise InputError(
+                f"theirs must be a trace of the same {what} as mine, not of others: {arrays.source}"
+            )
+
+
+def _open_source(mine: Trace, model: Model[Any] | str | os.PathLike[str] | None) -> Source:
+    """The weights that the trace was made with."""
+    if model is None:
+        model = mine.metadata["checkpoint"]
+        if not model:
+            raise InputError(
+                "model must be given: the trace is of one that came from no checkpoint's folder"
+            )
+    if not isinstance(model, Model):
+        try:
+            model = from_pretrained(model, architecture=mine.metadata["architecture"])
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"model must be the checkpoint of the trace, to be found: {error}"
+            ) from None
+    found = weights_checksum(model._source)
+    if found != mine.metadata["checksum"]:
+        raise CheckpointError(
+            f"model must have the weights of the trace (SHA-256 "
+            f"{excerpt(mine.metadata['checksum'])}), not others ({excerpt(found)})"
+        )
+    return model._source
