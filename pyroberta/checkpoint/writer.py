@@ -24,7 +24,7 @@ from .pair import SAVED_AS, saved_as
 from .source import Source
 from .whole_files import new_files
 
-_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "U8": 1}
+_BYTES = {"F64": 8, "I64": 8, "F32": 4, "F16": 2, "BF16": 2, "U8": 1}
 # The data begin on a page, so that every packed tensor, of whole cache lines, is aligned to one.
 _PAGE = 4096
 

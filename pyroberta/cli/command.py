@@ -13,10 +13,26 @@ from collections.abc import Sequence
 
 from ..errors import CheckpointError, ConfigError, InputError
 from ..version import __version__
-from . import accuracy, config, convert, embed, fill_mask, generate, info, pack, search, tasks
+from . import (
+    accuracy,
+    compare,
+    config,
+    convert,
+    embed,
+    fill_mask,
+    generate,
+    info,
+    pack,
+    search,
+    tasks,
+    trace,
+)
 
 # In the order of the help.
-_COMMANDS = (tasks, fill_mask, embed, search, generate, accuracy, pack, convert, info, config)
+_COMMANDS = (
+    *(tasks, fill_mask, embed, search, generate, accuracy, trace, compare),
+    *(pack, convert, info, config),
+)
 
 _EXIT_ERROR = 2
 # 128 + the signal's number, as a shell reports a command that the signal ended.
@@ -27,7 +43,8 @@ _EXIT_PIPE = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of the process; gives the exit status.
 
-    0: done. 1: a threshold of ``accuracy`` was broken, or rows were skipped (``--on-error skip``).
+    0: done. 1: a threshold was broken, ``compare`` found more than rounding, or rows were skipped
+    (``--on-error skip``).
     2: an error of the user's, told in one line on stderr. 130: interrupted. 141: what reads the
     output has gone.
     """

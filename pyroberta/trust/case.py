@@ -46,6 +46,7 @@ class Case:
         ragged: the attended tokens.
         attention_head_mask, cross_attention_head_mask: ``[num_blocks, heads]`` or ``None``.
         encoder: what cross attention reads, or ``None``.
+        given: int64 ``[batch, tokens]``, the ids as they were given, masked ones too.
     """
 
     config: RobertaConfig
@@ -54,6 +55,7 @@ class Case:
     attention_head_mask: Array | None = None
     cross_attention_head_mask: Array | None = None
     encoder: Encoder | None = None
+    given: IntArray | None = None
 
     def inputs(self) -> dict[str, Array]:
         """The arrays that the first steps read, by name."""
@@ -180,8 +182,9 @@ class Case:
         """The inputs but the encoder's output, as lists: what ``from_json`` reads."""
         ragged, pad = self.ragged, self.config.pad_token_id
         mask = ragged.scatter(np.ones(len(ragged.ids), np.int64))
+        ids = ragged.scatter(ragged.ids, fill=pad) if self.given is None else self.given
         lists: dict[str, Any] = {
-            "input_ids": ragged.scatter(ragged.ids, fill=pad).tolist(),
+            "input_ids": ids.tolist(),
             "attention_mask": mask.tolist(),
             "token_type_ids": ragged.scatter(ragged.types).tolist(),
             "position_ids": ragged.scatter(ragged.positions, fill=pad).tolist(),
@@ -231,6 +234,7 @@ class Case:
             attention_head_mask=masks[0],
             cross_attention_head_mask=masks[1],
             encoder=encoder,
+            given=ids,
         )
 
 

@@ -54,7 +54,7 @@ def guess(
     if not np.isfinite(off):
         return ("numbers that are not finite",)
     found: list[tuple[float, int, str]] = []
-    tried = [*MISTAKES[step.kind](arithmetic, step, feeds), *_general(part, theirs, exact)]
+    tried = [*MISTAKES[step.kind](arithmetic, step, feeds), *_general(part, theirs, exact, feeds)]
     for number, (cause, candidate) in enumerate(tried):
         if candidate.shape != theirs.shape:
             continue
@@ -75,7 +75,7 @@ def _rms(x: Array) -> float:
 
 
 def _general(
-    part: Callable[[Array], Array], theirs: Array, exact: Array
+    part: Callable[[Array], Array], theirs: Array, exact: Array, feeds: Sequence[Array]
 ) -> Iterator[tuple[str, Array]]:
     """What may happen to any step."""
     yield "all zeros: left out", np.zeros_like(exact)
@@ -95,5 +95,12 @@ def _general(
         if 0 < rate < 0.9:
             kept = np.where(theirs == 0, 0, exact / (1 - round(rate, 1) if rate > 0.05 else 1))
             yield f"dropout was left on: {rate:.0%} of the numbers are 0", kept
+    if len(feeds) == 2 and exact.ndim > 1 and feeds[0].shape == feeds[1].shape == exact.shape:
+        gone = np.isclose(theirs, feeds[1], rtol=1e-6, atol=1e-12) & (feeds[0] != 0)
+        rate = float(gone.mean())
+        if 0 < rate < 0.9:
+            kept = np.where(gone, 0, feeds[0] / (1 - round(rate, 1) if rate > 0.05 else 1))
+            what = f"dropout was left on: {rate:.0%} of what is added are 0"
+            yield what, feeds[1] + kept
     if exact.ndim > 1 and len(exact) > 1:
         yield "tokens in the reverse order", exact[::-1]

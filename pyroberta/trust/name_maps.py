@@ -127,11 +127,16 @@ ONNX: dict[str, Sequence[str]] = {
     "embeddings.word": ("embeddings/word_embeddings/Gather_output_0",),
     "embeddings.token_type": ("embeddings/token_type_embeddings/Gather_output_0",),
     "embeddings.position": ("embeddings/position_embeddings/Gather_output_0",),
-    "embeddings.sum": ("embeddings/Add_1_output_0",),
+    # transformers 4 adds word and type last, 5 the position.
+    "embeddings.sum": ("embeddings/Add_2_output_0", "embeddings/Add_1_output_0"),
     "embeddings.norm": _norm_nodes("embeddings/LayerNorm"),
     f"{_BLOCK}attention.query": (f"{_NODE}/attention/self/query/Add_output_0",),
     f"{_BLOCK}attention.key": (f"{_NODE}/attention/self/key/Add_output_0",),
     f"{_BLOCK}attention.value": (f"{_NODE}/attention/self/value/Add_output_0",),
+    f"{_BLOCK}attention.scores": (
+        f"{_NODE}/attention/self/Div_output_0",
+        f"{_NODE}/attention/self/Mul_output_0",
+    ),
     f"{_BLOCK}attention.weights": (f"{_NODE}/attention/self/Softmax_output_0",),
     f"{_BLOCK}attention.context": (
         f"{_NODE}/attention/self/Reshape_3_output_0",
@@ -147,11 +152,32 @@ ONNX: dict[str, Sequence[str]] = {
     f"{_BLOCK}output.product": (f"{_NODE}/output/dense/Add_output_0",),
     f"{_BLOCK}output.residual": (f"{_NODE}/output/Add_output_0",),
     f"{_BLOCK}output.norm": _norm_nodes(f"{_NODE}/output/LayerNorm"),
-    "head.dense.product": ("lm_head/dense/Add_output_0", "classifier/dense/Add_output_0"),
-    "head.dense.activation": ("classifier/Tanh_output_0",),
+    "head.first": ("classifier/Gather_output_0", "pooler/Gather_output_0"),
+    "head.dense.product": ("lm_head/dense/Add_output_0", "classifier/dense/Gemm_output_0"),
+    "head.dense.activation": ("lm_head/Mul_1_output_0", "classifier/Tanh_output_0"),
     "head.norm": _norm_nodes("lm_head/layer_norm"),
     "head.pooler.product": ("pooler/dense/Gemm_output_0",),
     "head.pooler": ("pooler/activation/Tanh_output_0",),
+    "logits": ("logits",),
+}
+
+# torch.onnx.export with dynamo=True numbers what it gives: {6n+1} is 6 times the block's number
+# and 1, and the first has no number at all.
+ONNX_DYNAMO: dict[str, Sequence[str]] = {
+    "embeddings.word": ("embedding",),
+    "embeddings.token_type": ("embedding_1",),
+    "embeddings.position": ("embedding_2",),
+    "embeddings.norm": ("layer_norm",),
+    f"{_BLOCK}attention.query": ("linear_{6n}",),
+    f"{_BLOCK}attention.key": ("linear_{6n+1}",),
+    f"{_BLOCK}attention.value": ("linear_{6n+2}",),
+    f"{_BLOCK}attention.weights": ("softmax_{n}",),
+    f"{_BLOCK}attention.output": ("linear_{6n+3}",),
+    f"{_BLOCK}attention.norm": ("layer_norm_{2n+1}",),
+    f"{_BLOCK}intermediate.product": ("linear_{6n+4}",),
+    f"{_BLOCK}intermediate.activation": ("gelu_{n}", "relu_{n}", "silu_{n}"),
+    f"{_BLOCK}output.product": ("linear_{6n+5}",),
+    f"{_BLOCK}output.norm": ("layer_norm_{2n+2}",),
     "logits": ("logits",),
 }
 
@@ -160,4 +186,5 @@ MAPS = {
     "fairseq": FAIRSEQ,
     "bumblebee": BUMBLEBEE,
     "onnx": ONNX,
+    "onnx, dynamo": ONNX_DYNAMO,
 }

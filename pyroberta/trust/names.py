@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from .name_maps import MAPS
 from .others import Arrays
 from .steps import Step
 
+_NUMBER = re.compile(r"\{(\d*)n(?:\+(\d+))?\}")
 _PART = re.compile(r"^(.*)\[(\d+)/(\d+)\]$")
 
 
@@ -40,8 +42,8 @@ def read_map(path: str) -> dict[str, Sequence[str]]:
 
 def find_names(
     steps: Sequence[Step], theirs: Collection[str], names: Mapping[str, Sequence[str]] | None
-) -> dict[str, str]:
-    """What each step is called in ``theirs``; those that are not there are left out.
+) -> dict[str, list[str]]:
+    """What each step may be called in ``theirs``; those that are not there are left out.
 
     Args:
         steps: of the graph.
@@ -51,7 +53,7 @@ def find_names(
     Raises:
         InputError: nothing was found.
     """
-    own = {step.name: step.name for step in steps if step.name in theirs}
+    own = {step.name: [step.name] for step in steps if step.name in theirs}
     if names is not None:
         found = _apply(steps, theirs, names) | own
     else:
@@ -80,24 +82,25 @@ def take(arrays: Arrays, name: str) -> Array:
 
 def _apply(
     steps: Sequence[Step], theirs: Collection[str], names: Mapping[str, Sequence[str]]
-) -> dict[str, str]:
+) -> dict[str, list[str]]:
     ends: dict[str, str] = {}
     for name in sorted(theirs, key=len, reverse=True):  # the shortest name wins
         pieces = re.split(r"(?<=[./])", name)
         for at in range(len(pieces)):
             ends["".join(pieces[at:])] = name
-    found = {}
+    found: dict[str, list[str]] = {}
     for step in steps:
-        for pattern in names.get(_template(step), ()):
-            wanted = pattern.replace("{n}", str(step.block))
+        for pattern in names.get(re.sub(r"^block\.\d+\.", "block.{n}.", step.name), ()):
+            wanted = _NUMBER.sub(functools.partial(_number, step.block), pattern)
             part = _PART.match(wanted)
             plain = wanted if part is None else part[1]
-            if plain in ends:
-                tail = "" if part is None else wanted[len(plain) :]
-                found[step.name] = ends[plain] + tail
-                break
+            for one in (plain, plain.removesuffix("_0")):
+                if one in ends and (one == plain or "{" in pattern):
+                    tail = "" if part is None else wanted[len(plain) :]
+                    found.setdefault(step.name, []).append(ends[one] + tail)
+                    break
     return found
 
 
-def _template(step: Step) -> str:
-    return re.sub(r"^block\.\d+\.", "block.{n}.", step.name)
+def _number(block: int, said: re.Match[str]) -> str:
+    return str(int(said[1] or 1) * block + int(said[2] or 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from .arithmetic import Arithmetic
 from .causes import guess
 from .comparison import Comparison, StepComparison
 from .expected import Expected
-from .layouts import match_layout
+from .layouts import Matched, match_layout
 from .names import find_names, read_map, take
 from .others import Arrays, read_arrays
 from .rounding import find_number_type, narrowest, widest
@@ -108,7 +109,7 @@ class _Walk:
     """Goes through the steps in order; what no later step reads is forgotten."""
 
     def __init__(
-        self, mine: Trace, arrays: Arrays, found: Mapping[str, str], expected: Expected
+        self, mine: Trace, arrays: Arrays, found: Mapping[str, list[str]], expected: Expected
     ) -> None:
         self._mine = mine
         self._arrays = arrays
@@ -133,10 +134,8 @@ class _Walk:
         return reports
 
     def _step(self, step: Step) -> StepComparison:
-        case, name = self._mine.case, self._found[step.name]
-        array = take(self._arrays, name)
         mine = self._mine.attended(step) if step.name in self._mine else None
-        matched = match_layout(case, step, array, mine)
+        name, matched = self._match(step, mine)
         values, note, leak = matched.values, matched.layout, matched.leak
         seen = _seen(self._mine, step)
         exact, error = self._expected.of(step)
@@ -155,6 +154,15 @@ class _Walk:
             )
         self._expected.put(step.name, values)
         return report
+
+    def _match(self, step: Step, mine: Array | None) -> tuple[str, Matched]:
+        """Theirs, by the first of its names whose array can be the step's."""
+        names = self._found[step.name]
+        for name in names[:-1]:
+            with contextlib.suppress(InputError):
+                return name, match_layout(self._mine.case, step, take(self._arrays, name), mine)
+        name = names[-1]
+        return name, match_layout(self._mine.case, step, take(self._arrays, name), mine)
 
     def _fused(self, step: Step) -> list[list[Step]]:
         """The steps that one implementation may compute together with a step: ever more of them."""
@@ -253,12 +261,12 @@ def _seen(mine: Trace, step: Step) -> Array | None:
     return np.concatenate(masks) if masks else np.empty(0, bool)
 
 
-def _type_of(arrays: Arrays, steps: Sequence[Step], found: Mapping[str, str]) -> str:
+def _type_of(arrays: Arrays, steps: Sequence[Step], found: Mapping[str, list[str]]) -> str:
     """The number type of theirs: the most precise of its arrays has it."""
     names = set()
     for step in steps:
         if step.name in found and step.kind not in ("table", "first"):
-            array = take(arrays, found[step.name])
+            array = take(arrays, found[step.name][0])
             if array.dtype.kind != "f":
                 raise InputError(f"{step.name} must be floats, not {array.dtype}")
             names.add(narrowest(np.ravel(array)[:65536]))

@@ -80,6 +80,7 @@ MISTAKES = [
     Mistake("causal the other way", f"{_A}weights", "causal mask is missing", "next words"),
     Mistake("attention dropout left on", f"{_A}weights", "dropout was left on"),
     Mistake("dropout left on", f"{_A}output", "dropout was left on"),
+    Mistake("dropout before the residual", f"{_A}residual", "dropout was left on"),
     Mistake("residual missing", f"{_A}residual", "embeddings.norm is not added"),
     Mistake("residual subtracted", f"{_A}residual", "is subtracted"),
     Mistake("norm before the residual", f"{_A}residual", "norm stands before the residual"),

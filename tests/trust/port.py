@@ -150,6 +150,8 @@ class Port:
             y = np.where(self.rng.random(y.shape) < 0.1, 0, y / np.float32(0.9))
         y = self.keep(f"{here}.attention.output", y)
         residual = y + x
+        if self.is_("dropout before the residual"):
+            residual = np.where(self.rng.random(y.shape) < 0.1, 0, y / np.float32(0.9)) + x
         if self.is_("residual missing"):
             residual = y
         if self.is_("norm before the residual"):
