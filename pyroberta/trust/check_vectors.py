@@ -25,12 +25,15 @@ class VectorResult:
         name: of the case.
         ulps: the largest error in units in the last place of the case's type, at the exact result;
             infinite where one is not finite and the other is, or an index differs.
+        normal_ulps: the same of the results that are no subnormal numbers of the type, which an
+            implementation may flush to 0.
         at: the index of that number in the flattened output.
         wanted, got: the exact number and theirs.
     """
 
     name: str
     ulps: float
+    normal_ulps: float
     at: int
     wanted: float
     got: float
@@ -70,11 +73,11 @@ class VectorReport:
 
     def __str__(self) -> str:
         wide = max([4, *(len(result.name) for result in self.results)])
-        lines = [f"{'case':{wide}}  {'ulps':>10}  {'exact':>23}  {'theirs':>23}"]
-        lines += [
-            f"{one.name:{wide}}  {one.ulps:10.4g}  {one.wanted!r:>23}  {one.got!r:>23}"
-            for one in self.results
-        ]
+        head = f"{'case':{wide}}  {'ulps':>10}  {'normal':>10}  {'exact':>23}  {'theirs':>23}"
+        lines = [head]
+        for one in self.results:
+            numbers = f"{one.ulps:10.4g}  {one.normal_ulps:10.4g}"
+            lines.append(f"{one.name:{wide}}  {numbers}  {one.wanted!r:>23}  {one.got!r:>23}")
         lines += ["", f"{len(self.results)} cases, at most {self.worst:.4g} ulps apart"]
         if self.missing:
             lines.append(f"{len(self.missing)} cases are missing: {', '.join(self.missing[:3])}")
@@ -134,25 +137,49 @@ def judge(name: str, wanted: Array, got: Array) -> VectorResult:
     """The largest error of one case."""
     exact, theirs = wanted.astype(np.float64).ravel(), np.asarray(got, np.float64).ravel()
     if wanted.dtype.kind == "i":
-        ulps = np.where(exact == theirs, 0.0, np.inf)
+        ulps, is_normal = np.where(exact == theirs, 0.0, np.inf), np.ones(exact.shape, bool)
     else:
+        kind = _KINDS[name.rpartition(".")[2]]
+        with np.errstate(over="ignore"):  # from here on infinite: float64 has no such number
+            largest = np.ldexp(2.0 - 2.0 ** -(kind.bits + 1), kind.highest)
+        overflows = np.isinf(theirs) & (np.signbit(theirs) == np.signbit(exact))
+        overflows &= np.abs(exact) >= largest
+        is_normal = np.abs(exact) >= np.ldexp(1.0, kind.lowest)
         with np.errstate(all="ignore"):
             ulps = np.abs(theirs - exact) / spacing(exact, name.rpartition(".")[2])
-        ulps = np.where(theirs == exact, 0.0, np.where(np.isfinite(ulps), ulps, np.inf))
+        right = (theirs == exact) | overflows
+        ulps = np.where(right, 0.0, np.where(np.isfinite(ulps), ulps, np.inf))
     at = int(ulps.argmax())
     return VectorResult(
-        name=name, ulps=float(ulps[at]), at=at, wanted=float(exact[at]), got=float(theirs[at])
+        name=name,
+        ulps=float(ulps[at]),
+        normal_ulps=float(np.where(is_normal, ulps, 0).max()),
+        at=at,
+        wanted=float(exact[at]),
+        got=float(theirs[at]),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """Bits behind the point, and the exponents of the smallest normal and the largest number."""
+
+    bits: int
+    lowest: int
+    highest: int
+
+
+_KINDS = {
+    "float64": _Kind(52, -1022, 1023),
+    "float32": _Kind(23, -126, 127),
+    "float16": _Kind(10, -14, 15),
+    "bfloat16": _Kind(7, -126, 127),
+}
 
 
 def spacing(x: Array, kind: str) -> Array:
     """A unit in the last place of a type at each number: of the type's range, not above it."""
-    bits, lowest, highest = {
-        "float64": (52, -1022, 1023),
-        "float32": (23, -126, 127),
-        "float16": (10, -14, 15),
-        "bfloat16": (7, -126, 127),
-    }[kind]
+    of = _KINDS[kind]
     _, exponents = np.frexp(np.abs(x))
-    unit: Array = np.ldexp(1.0, np.clip(exponents - 1, lowest, highest) - bits)
+    unit: Array = np.ldexp(1.0, np.clip(exponents - 1, of.lowest, of.highest) - of.bits)
     return unit

@@ -138,7 +138,7 @@ def _laplace(x: Decimal) -> Decimal:
 
 
 ACTIVATIONS: dict[str, Callable[[Decimal], Decimal]] = {
-    "linear": lambda x: x,
+    "identity": lambda x: x,  # the activation named linear, which is the layer here
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "gelu_clipped": lambda x: clip(gelu(x), Decimal(-10), Decimal(10)),

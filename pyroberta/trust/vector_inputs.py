@@ -45,7 +45,8 @@ def all_cases() -> Iterator[Case]:
         for activation in ACTIVATIONS:
             if activation not in ("softmax", "log_softmax"):
                 x = _numbers(kind, activation)[None]
-                yield Case(f"{activation}.{kind}", activation, {"x": x}, {})
+                function = "identity" if activation == "linear" else activation
+                yield Case(f"{function}.{kind}", function, {"x": x}, {})
         for maker in (_softmax, _layer_norm, _linear, _attention, _model_parts):
             for name, function, inputs, parameters in maker(kind, rng):
                 typed = {

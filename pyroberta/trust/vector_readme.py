@@ -29,7 +29,8 @@ rounding gives it, which need not be met.
 | lm_head | `layer_norm(gelu(x weight^T + bias)) table^T + table_bias` |
 | positions | of `ids`: those that are not the pad count up from `pad_token_id + 1`, pads have it |
 
-The activations: gelu `x P(X < x)`; gelu_tanh `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`;
+The activations: identity `x` (the one named linear); gelu `x P(X < x)`; gelu_tanh
+`x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`;
 gelu_clipped gelu in [-10, 10]; quick_gelu `x sigmoid(1.702 x)`; silu `x sigmoid(x)`; hard_sigmoid
 `0.2 x + 0.2` in [0, 1]; hard_silu `x hard_sigmoid(x)`; hard_swish `x (x + 3 in [0, 6]) / 6`;
 leaky_relu with 0.01; elu with 1; selu with 1.0507009873554805 and 1.6732632423543772; mish

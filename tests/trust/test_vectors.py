@@ -61,7 +61,7 @@ def _hard_sigmoid(x: Any) -> Any:
 
 _SELU = mp.mpf("1.0507009873554805"), mp.mpf("1.6732632423543772")
 ORACLE: dict[str, Callable[[Any], Any]] = {
-    "linear": lambda x: x,
+    "identity": lambda x: x,
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "gelu_clipped": lambda x: _clip(_gelu(x), -10, 10),
@@ -215,7 +215,7 @@ def test_positions_are_those_of_the_ancestors() -> None:
 
 def test_every_function_has_cases_in_every_type() -> None:
     names = {(case.function, case.name.rpartition(".")[2]) for case in CASES.values()}
-    functions = {*ACTIVATIONS, "layer_norm", "linear", "attention", "attention_weights"}
+    functions = {*ACTIVATIONS, "identity", "layer_norm", "linear", "attention", "attention_weights"}
     functions |= {"embeddings", "pooler", "classification_head", "lm_head"}
     assert {(function, kind) for function in functions for kind in TYPES} <= names
     for case in CASES.values():
