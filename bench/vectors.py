@@ -236,7 +236,7 @@ def _table(engines: list[str], found: dict[str, dict[str, float]]) -> str:
         "`python -m bench.vectors`. Inputs are the hard ones of `pyroberta vectors`: far tails,",
         "sums that cancel (where a unit in the last place of what is left says little of the sum).",
         "inf: not finite where the exact result is, or the other way round. -: the engine does not",
-        "have it as one call. Subnormal results are left out: ours are flushed to 0, as the kernels",
+        "have it as one call. Subnormal results are left out: ours are flushed to 0 as the kernels",
         "run, and so are small factors of others (gelu and silu beyond -12 and -87).",
         "",
         f"| function | {' | '.join(engines)} |",
