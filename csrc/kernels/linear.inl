@@ -118,13 +118,22 @@ void dot_tile(const LinearArgs& args, std::size_t r, std::size_t column, unsigne
 #pragma GCC unroll 8
         for (int v = 0; v < NV; ++v) sums[i][j][first + static_cast<std::size_t>(v)] = acc[i][j][v];
   }
+  // Four sums at a time: one after the other they would take a twelfth of the tile's time (AVX2).
+  float totals[MR * NR + 3];
+#pragma GCC unroll 16
+  for (int n = 0; n < MR * NR; n += 4) {
+    const auto row = [&](int of) {
+      return of < MR * NR ? halves_of_row(sums[of / NR][of % NR]) : zero();
+    };
+    sum_of_four(totals + n, row(n), row(n + 1), row(n + 2), row(n + 3));
+  }
 #pragma GCC unroll 8
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 8
     for (int j = 0; j < NR; ++j) {
       const std::size_t c = column + static_cast<std::size_t>(j);
       args.y[(r + static_cast<std::size_t>(i)) * args.y_stride + c] =
-          sum_of_row(sums[i][j]) + (args.bias == nullptr ? 0.0f : args.bias[c]);
+          totals[i * NR + j] + (args.bias == nullptr ? 0.0f : args.bias[c]);
     }
 }
 

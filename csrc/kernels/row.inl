@@ -40,8 +40,8 @@ __attribute__((always_inline)) inline void each_vec(std::size_t n, const F& use)
   }
 }
 
-// The sum of a row's lanes, in the order of kernels.h.
-inline float sum_of_row(const Vec (&lanes)[kRowVecs]) {
+// A row's lanes in one vector, whose sum is the row's.
+inline Vec halves_of_row(const Vec (&lanes)[kRowVecs]) {
   Vec halves[kRowVecs];
 #pragma GCC unroll 8
   for (std::size_t v = 0; v < kRowVecs; ++v) halves[v] = lanes[v];
@@ -49,8 +49,11 @@ inline float sum_of_row(const Vec (&lanes)[kRowVecs]) {
   for (std::size_t n = kRowVecs / 2; n != 0; n /= 2)
 #pragma GCC unroll 8
     for (std::size_t v = 0; v < n; ++v) halves[v] = add(halves[v], halves[v + n]);
-  return sum(halves[0]);
+  return halves[0];
 }
+
+// The sum of a row's lanes, in the order of kernels.h.
+inline float sum_of_row(const Vec (&lanes)[kRowVecs]) { return sum(halves_of_row(lanes)); }
 
 // What a row sums up to, lane by lane. A vector that the row has no more is not touched: adding +0
 // changes no sum that began with +0.

@@ -71,6 +71,19 @@ inline float sum(Vec a) {
   s = _mm_add_ss(s, _mm_movehdup_ps(s));
   return _mm_cvtss_f32(s);
 }
+inline void sum_of_four(float* p, Vec a, Vec b, Vec c, Vec d) {
+  const Vec ab =
+      _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+  const Vec cd =
+      _mm256_add_ps(_mm256_permute2f128_ps(c, d, 0x20), _mm256_permute2f128_ps(c, d, 0x31));
+  // a and c in the lower half, b and d in the upper one.
+  const Vec pairs = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xEE));
+  const Vec sums = _mm256_add_ps(_mm256_movehdup_ps(pairs), pairs);
+  const __m128 ac = _mm256_castps256_ps128(sums), bd = _mm256_extractf128_ps(sums, 1);
+  // Lanes 0 and 2 of each, in the order a, b, c, d.
+  const __m128 both = _mm_shuffle_ps(ac, bd, 0x88);
+  _mm_storeu_ps(p, _mm_shuffle_ps(both, both, 0xD8));
+}
 inline float largest(Vec a) {
   __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));

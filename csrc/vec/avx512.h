@@ -57,6 +57,9 @@ inline Vec round(Vec a) {
 inline Vec scale_by_power(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
 
 inline float sum(Vec a) { return _mm512_reduce_add_ps(a); }
+inline void sum_of_four(float* p, Vec a, Vec b, Vec c, Vec d) {
+  p[0] = sum(a), p[1] = sum(b), p[2] = sum(c), p[3] = sum(d);
+}
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a); }
 
 inline Vec even_bfloat16(Vec words) {

@@ -118,6 +118,9 @@ inline float sum(Vec a) {
     for (std::size_t i = 0; i < half; ++i) a.lane[i] += a.lane[i + half];
   return a.lane[0];
 }
+inline void sum_of_four(float* p, Vec a, Vec b, Vec c, Vec d) {
+  p[0] = sum(a), p[1] = sum(b), p[2] = sum(c), p[3] = sum(d);
+}
 inline float largest(Vec a) {
   for (std::size_t half = kLanes / 2; half != 0; half /= 2)
     for (std::size_t i = 0; i < half; ++i)

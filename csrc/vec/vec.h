@@ -137,6 +137,8 @@ OPERATION(Vec, scale_by_power, (Vec a, Vec n));
 // The sum of all lanes, in one order: lanes i + kLanes / 2 are added to lanes i, and so on for half
 // as many until one is left.
 OPERATION(float, sum, (Vec a));
+// p[0] = sum(a), p[1] = sum(b) and so on, to the bit.
+OPERATION(void, sum_of_four, (float* p, Vec a, Vec b, Vec c, Vec d));
 // The largest lane. Sets differ: in the sign where that is a zero, and where a lane is NaN, any
 // number.
 OPERATION(float, largest, (Vec a));

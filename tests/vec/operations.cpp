@@ -69,6 +69,9 @@ void apply(const Call& c, std::size_t i, void (*f)(float*, Vec, std::size_t)) {
   f(c.floats(i), c.vec(0, i), c.numbers[0]);
 }
 void apply(const Call& c, std::size_t i, void (*f)(void*, Vec)) { f(c.floats(i), c.vec(0, i)); }
+void apply(const Call& c, std::size_t i, void (*f)(float*, Vec, Vec, Vec, Vec)) {
+  f(c.floats(i), c.vec(0, i), c.vec(1, i), c.vec(2, i), c.vec(3, i));
+}
 void apply(const Call& c, std::size_t i, void (*f)(void*, Vec, Vec, Vec, Vec)) {
   f(c.floats(i), c.vec(0, i), c.vec(1, i), c.vec(2, i), c.vec(3, i));
 }
@@ -115,6 +118,7 @@ OPERATION(flip_signs)
 OPERATION(round)
 OPERATION(scale_by_power)
 OPERATION(sum)
+OPERATION(sum_of_four)
 OPERATION(largest)
 OPERATION(hadamard)
 OPERATION(even_bfloat16)

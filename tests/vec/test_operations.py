@@ -161,6 +161,13 @@ def test_sum(vectors):
     assert_bits(vectors.give("sum", a, each=1), want, any_nan=True)
 
 
+def test_sum_of_four(vectors):
+    a = whole_vectors(vectors.lanes)
+    four = [np.roll(a, shift, axis=0) for shift in range(4)]
+    want = np.stack([vectors.give("sum", one, each=1)[:, 0] for one in four], axis=1)
+    assert_bits(vectors.give("sum_of_four", *four, each=4), want, any_nan=True)
+
+
 def test_largest(vectors):
     a = whole_vectors(vectors.lanes)
     a = a[~np.isnan(a).any(axis=1)]
