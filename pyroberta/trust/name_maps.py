@@ -146,8 +146,10 @@ ONNX: dict[str, Sequence[str]] = {
     f"{_BLOCK}attention.residual": (f"{_NODE}/attention/output/Add_output_0",),
     f"{_BLOCK}attention.norm": _norm_nodes(f"{_NODE}/attention/output/LayerNorm"),
     f"{_BLOCK}intermediate.product": (f"{_NODE}/intermediate/dense/Add_output_0",),
-    f"{_BLOCK}intermediate.activation": (
-        f"{_NODE}/intermediate/intermediate_act_fn/Mul_1_output_0",
+    # The last product of the function is the one with the highest number.
+    f"{_BLOCK}intermediate.activation": tuple(
+        f"{_NODE}/intermediate/intermediate_act_fn/{name}_output_0"
+        for name in ("Mul_5", "Mul_3", "Mul_1", "Mul", "Relu", "Tanh", "Sigmoid")
     ),
     f"{_BLOCK}output.product": (f"{_NODE}/output/dense/Add_output_0",),
     f"{_BLOCK}output.residual": (f"{_NODE}/output/Add_output_0",),
