@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.int64]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    BoolArray = NDArray[np.bool_]
+    IntArray = NDArray[np.int64]
+else:  # numpy.typing is for type checkers alone
+    Array = BoolArray = IntArray = Any
 # The shapes of tensors by their names.
 Shapes = dict[str, tuple[int, ...]]
 

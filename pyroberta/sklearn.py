@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .errors import InputError
 from .text import SentenceEncoder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 # scikit-learn has no types, so that its classes are Any to mypy.

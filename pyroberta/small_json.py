@@ -62,8 +62,13 @@ def read_small(
 ) -> bytes:
     """The bytes of a regular file of at most ``most_bytes``; raises as ``read_json``."""
     check_is_file(file, error)
+    pieces, room = [], most_bytes + 1
     with file_named(file), file.open("rb") as stream:
-        data = stream.read(most_bytes + 1)
+        # In pieces: a read of all that it may hold asks for that much memory first.
+        while room > 0 and (piece := stream.read(min(room, 1 << 20))):
+            pieces.append(piece)
+            room -= len(piece)
+    data = b"".join(pieces)
     if len(data) > most_bytes:
         raise error(f"{file} must be at most {most_bytes} bytes, not {file.stat().st_size}")
     return data

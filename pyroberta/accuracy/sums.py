@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 
 from ..arrays import Array
 from .report import Difference
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class DifferenceSums:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from typing import Any
 
 import safetensors
@@ -21,6 +23,8 @@ from .open_file import OpenFile
 _MOST_BYTES = 2**23
 _SIZE = 8  # bytes before it, which say how long it is
 
+# How the safetensors library says that the system refused something.
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 # Of an element of each dtype, in bits.
 _BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
@@ -126,4 +130,8 @@ def _check_library(file: OpenFile) -> None:
     except FileNotFoundError:  # no /dev/fd
         return
     except Exception as error:  # SafetensorError derives from Exception alone
+        failed = _SYSTEM_ERROR.search(str(error))
+        if failed is not None:  # no fault of the file: for want of memory, say
+            number = int(failed[1])
+            raise OSError(number, os.strerror(number), str(file)) from None
         raise _Malformed(str(error)) from None

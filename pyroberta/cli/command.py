@@ -65,6 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A message of several lines would not be one that a script can take apart.
         print(f"pyroberta: error: {' '.join(str(error).split())}", file=sys.stderr)
         return _EXIT_ERROR
+    except MemoryError as error:
+        why = f" ({error})" if str(error) else ""
+        print(
+            f"pyroberta: error: memory must be more than this process may have{why}: give it more, "
+            "or a smaller --batch-tokens",
+            file=sys.stderr,
+        )
+        return _EXIT_ERROR
     return status
 
 

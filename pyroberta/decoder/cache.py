@@ -12,10 +12,9 @@ import contextlib
 import dataclasses
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import Array, IntArray
 from ..checks import as_array
@@ -24,6 +23,9 @@ from ..errors import InputError
 from ..models.inputs import read_encoder_batch
 from ..models.ragged import Ragged
 from ..run_options import CrossAttention, KeyValueCache
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclasses.dataclass

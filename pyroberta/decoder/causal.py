@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import Array, IntArray
 from ..checkpoint import Source
@@ -22,6 +21,9 @@ from ..models.inputs import count_tokens, read_head_mask, read_logit_positions
 from ..models.language_model import LanguageModel
 from .cache import Cache, CacheCall, CrossInputs, check_encoder, encoder_checksum, new_cache
 from .outputs import CausalLMOutput
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class RobertaForCausalLM(LanguageModel[CausalLMOutput]):

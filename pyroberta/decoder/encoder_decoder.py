@@ -9,10 +9,9 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import Array, IntArray
 from ..checks import check_count
@@ -26,6 +25,9 @@ from .cache import Cache
 from .causal import RobertaForCausalLM
 from .files import BRIDGE, read_folder
 from .outputs import CausalLMOutput, EncoderDecoderOutput
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _PathLike = str | os.PathLike[str]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import Array, IntArray
 from ..errors import InputError
@@ -17,6 +16,9 @@ from .decoder import Decoder, StepModel
 from .options import GenerationOptions
 from .prompt import read_ids, read_prompt
 from .steps import Draw, choose_best, step_by_step
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class _Start:

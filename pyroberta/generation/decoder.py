@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import Array, BoolArray, IntArray
 from ..config import RobertaConfig
 from .rows import Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class StepCache(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import BoolArray, IntArray
 from ..errors import InputError
@@ -14,6 +14,9 @@ from ..models.inputs import read_batch
 from .decoder import StepModel
 from .options import DEFAULT_NEW_TOKENS, GenerationOptions
 from .rows import Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def read_prompt(

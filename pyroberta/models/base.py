@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import IntArray
 from ..checks import pick_flag
@@ -18,6 +17,9 @@ from .outputs import ModelOutput
 from .ragged import Ragged
 from .rows import read_rows
 from .weights import Weights
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Output = TypeVar("Output", bound=ModelOutput)
 

@@ -7,15 +7,18 @@ unchanged.
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import Array, BoolArray, IntArray
 from ..checks import as_array
 from ..config import RobertaConfig
 from ..errors import InputError
 from .ragged import Ragged
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def read_batch(

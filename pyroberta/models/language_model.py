@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, Any
 
 from ..arrays import Array, IntArray, Shapes
 from ..checkpoint import Source, Table
@@ -18,6 +16,9 @@ from .call import Encoded
 from .embeddings import Embeddings
 from .inputs import read_logit_positions
 from .layers import linear_shapes, linear_tensors
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _DENSE, _DECODER = "lm_head.dense.weight", "lm_head.decoder.weight"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import Array, IntArray
 from ..kernels.arithmetic import in_usual_arithmetic
@@ -13,6 +13,9 @@ from .call import Encoded
 from .inputs import read_logit_positions
 from .language_model import LanguageModel
 from .outputs import ModelOutput
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

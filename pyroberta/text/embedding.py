@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..arrays import Array, IntArray
 from ..checks import check_flag
@@ -23,6 +22,9 @@ from .sentence_steps import Normalize, Step
 from .task import Loading, Task
 from .tokenizer import Tokenizer
 from .vectors import VectorMaker
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class FeatureExtraction(Task):

@@ -10,13 +10,15 @@ from ..errors import CheckpointError
 
 
 def import_tokenizers() -> Any:
-    """The ``tokenizers`` library. Raises ImportError that says how to install it."""
+    """The ``tokenizers`` library. Raises ImportError that says how to install it, or what fails."""
     try:
         import tokenizers
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ImportError(
             f'text needs the tokenizers library: pip install "pyroberta[text]" ({error})'
         ) from None
+    except ImportError as error:  # it is there: for want of memory, say
+        raise ImportError(f"the tokenizers library cannot be loaded: {error}") from None
     return tokenizers
 
 

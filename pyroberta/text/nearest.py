@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 
 from ..arrays import IntArray
 from ..logits import highest
 from .similarity import similarity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Rows of the index at a time: 64 MB of float64 at 1,024 numbers a vector.
 _ROWS = 8192

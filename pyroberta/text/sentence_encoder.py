@@ -6,10 +6,9 @@ import importlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ..checks import excerpt, is_name_of
 from ..errors import ConfigError, InputError
@@ -22,6 +21,9 @@ from .pipelines import pipeline
 from .similarity import SIMILARITIES, quantized, similarity, unit_vectors
 from .text_inputs import check_device
 from .tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 _VALUES = ("sentence_embedding", "token_embeddings")
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Array
 from ..checks import as_array, excerpt, is_name_of
 from ..errors import InputError
 from ..kernels.arithmetic import in_usual_arithmetic
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 def _unit(x: Array) -> Array:

@@ -7,10 +7,9 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..arrays import Array
 from ..checkpoint import PackedSource, Source
@@ -24,6 +23,9 @@ from .case import Case, Encoder
 from .kernel_steps import KernelSteps
 from .steps import Step, graph
 from .trace_file import Trace, make_metadata, write_trace
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Layout = Literal["padded", "ragged"]
 
