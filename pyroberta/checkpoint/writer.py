@@ -117,6 +117,11 @@ class Part:
     shape: tuple[int, ...]
     read: Callable[[], Array]
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return _BYTES[self.dtype] * math.prod(self.shape)
+
 
 def save_tensors(
     file: str | os.PathLike[str],
@@ -173,7 +178,7 @@ def _header(parts: Mapping[str, Part], metadata: Mapping[str, str]) -> bytes:
     entries: dict[str, Any] = {"__metadata__": dict(metadata)}
     at = 0
     for name, part in parts.items():
-        end = at + _BYTES[part.dtype] * math.prod(part.shape)
+        end = at + part.size
         entries[name] = {"dtype": part.dtype, "shape": part.shape, "data_offsets": [at, end]}
         at = end
     text = json.dumps(entries).encode()

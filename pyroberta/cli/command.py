@@ -24,6 +24,7 @@ from . import (
     info,
     pack,
     search,
+    shrink,
     tasks,
     trace,
 )
@@ -31,7 +32,7 @@ from . import (
 # In the order of the help.
 _COMMANDS = (
     *(tasks, fill_mask, embed, search, generate, accuracy, trace, compare),
-    *(pack, convert, info, config),
+    *(pack, convert, shrink, info, config),
 )
 
 _EXIT_ERROR = 2

@@ -29,7 +29,7 @@ _READ = {
     ),
     **dict.fromkeys(("modules.json", "config_sentence_transformers.json"), "sentences' settings"),
 }
-_VOCABULARIES = (
+VOCABULARIES = (
     *("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "bpe.codes"),
     "sentencepiece.bpe.model",
 )
@@ -48,7 +48,7 @@ def what_file_is(name: str, beside: Collection[str]) -> str:
         return _READ[name]
     if name.startswith("sentence_") and name.endswith("_config.json"):
         return "sentences' settings"
-    if name in _VOCABULARIES:
+    if name in VOCABULARIES:
         is_read = name == _TOKENIZER or _TOKENIZER not in beside
         return "tokenizer" if is_read else "another form of the tokenizer, not read"
     read = next((one for one in WEIGHTS if one in beside), None)
