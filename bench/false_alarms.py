@@ -29,7 +29,7 @@ from pyroberta.shipped import SHIPPED
 from pyroberta.trust import Trace, add_outputs, compare, record_modules
 
 from .jax_model import jax_steps
-from .machine import describe_machine
+from .machine import describe_code, describe_machine, versions
 
 _CLASSES = {
     "base": (pyroberta.RobertaModel, transformers.RobertaModel),
@@ -75,7 +75,7 @@ class Tally:
 
     steps: int = 0
     flagged: int = 0
-    mean: float = 0.0
+    means: list[float] = dataclasses.field(default_factory=list)
     single: float = 0.0
     said: list[str] = dataclasses.field(default_factory=list)
 
@@ -237,7 +237,8 @@ class Engines:
         tally.steps += len(report.steps)
         tally.flagged += len(report.beyond)
         for step in report.steps:
-            tally.mean = max(tally.mean, step.mean_ratio)
+            if step.mean_ratio:  # rows of a table have no error in their own type
+                tally.means.append(step.mean_ratio)
             tally.single = max(tally.single, step.single_ratio)
         for step in report.beyond:
             tally.said.append(
@@ -261,21 +262,24 @@ class _Tuple(torch.nn.Module):
 
 
 def _table(tallies: dict[str, Tally], models: int, inputs: int) -> str:
+    names = "torch", "transformers", "onnxruntime", "openvino", "jax"
+    packages = ", ".join(f"{name} {version}" for name, version in versions(names).items())
     lines = [
         "# False alarms of `pyroberta compare`",
         "",
-        f"{models} models x {inputs} inputs each, on {describe_machine()['cpu']}:",
-        "`python -m bench.false_alarms`. Error over what rounding is expected to do: the root mean",
-        "square of a step, and its number that is farthest off; the largest of all steps.",
-        "A step is flagged beyond 3 and beyond 16.",
+        f"{models} models x {inputs} inputs each, on {describe_machine()['cpu']},",
+        f"commit {describe_code()['commit'][:7]}, {packages}:",
+        "`python -m bench.false_alarms`. A step's error over what rounding is expected to do: as",
+        "root mean square (mean), and of the number farthest off (single). A step is flagged",
+        "beyond 3 and beyond 16.",
         "",
-        "| engine | steps | flagged | largest mean | largest single |",
-        "|---|---|---|---|---|",
+        "| engine | steps | flagged | mean, median | mean, largest | single, largest |",
+        "|---|---|---|---|---|---|",
     ]
     for engine, tally in tallies.items():
         lines.append(
-            f"| {engine} | {tally.steps} | {tally.flagged} | {tally.mean:.2f} | "
-            f"{tally.single:.1f} |"
+            f"| {engine} | {tally.steps} | {tally.flagged} | {np.median(tally.means):.2f} | "
+            f"{max(tally.means):.2f} | {tally.single:.1f} |"
         )
     steps, flagged = (sum(getattr(t, n) for t in tallies.values()) for n in ("steps", "flagged"))
     lines += ["", f"In all {flagged} of {steps} steps.", ""]

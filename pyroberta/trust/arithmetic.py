@@ -60,6 +60,10 @@ class Arithmetic:
         """Rows of a step's table in float64."""
         return self._source.table(step.tensors[0]).rows(indices, np.float64)
 
+    def rows_of(self, step: Step) -> int:
+        """How many rows a step's table has."""
+        return self._source.table(step.tensors[0]).shape[0]
+
     def _table(self, step: Step, rounding: Exact, indices: Array) -> Array:
         return rounding.result(self.table(step, indices))
 
@@ -115,7 +119,7 @@ class Arithmetic:
         for own, seen in self.case.attentions(step, scores):
             shifted = np.where(seen, own, -np.inf)
             largest = shifted.max(axis=-1, keepdims=True, initial=-np.inf)
-            largest = np.where(np.isfinite(largest), largest, 0)
+            largest = np.where(seen.any(axis=-1, keepdims=True), largest, 0)
             e = np.where(seen, np.exp(rounding.inner(np.where(seen, own - largest, 0))), 0)
             e = rounding.inner(e)
             total = rounding.dot(
@@ -179,7 +183,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, eps: float, rounding: Exact 
 
 def split(x: Array, heads: int) -> Array:
     """``[tokens, hidden]`` as ``[heads, tokens, head_size]``."""
-    return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
+    return x.reshape(len(x), heads, x.shape[1] // heads).transpose(1, 0, 2)
 
 
 def _sensitivity(activation: str, x: Array, y: Array) -> Array:

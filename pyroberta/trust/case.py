@@ -209,6 +209,7 @@ class Case:
             np.array(lists[name], np.int64)
             for name in ("input_ids", "token_type_ids", "position_ids")
         )
+        _check_inputs(config, lists, ids, types, positions)
         offsets, places = _attended(lists["attention_mask"])
         encoder = None
         if encoder_x is not None:
@@ -236,6 +237,37 @@ class Case:
             encoder=encoder,
             given=ids,
         )
+
+
+def _check_inputs(
+    config: RobertaConfig,
+    lists: Mapping[str, Any],
+    ids: IntArray,
+    types: IntArray,
+    positions: IntArray,
+) -> None:
+    """Raise ValueError for lists that are no inputs of the model."""
+    mask = np.array(lists["attention_mask"])
+    for name, values in (("token_type_ids", types), ("position_ids", positions)):
+        if values.shape != ids.shape:
+            raise ValueError(name)
+    if ids.ndim != 2 or mask.shape != ids.shape:
+        raise ValueError("attention_mask")
+    limits = (
+        ("input_ids", ids, config.vocab_size),
+        ("token_type_ids", types, config.max_token_types),
+        ("position_ids", positions, config.max_positions),
+    )
+    for name, values, limit in limits:
+        attended = values[mask > 0]
+        if attended.size and not 0 <= attended.min() <= attended.max() < limit:
+            raise ValueError(name)
+    if not isinstance(lists["causal"], bool) or not isinstance(lists["choices"], int):
+        raise ValueError("causal or choices")
+    for name in ("attention_head_mask", "cross_attention_head_mask"):
+        wanted = config.num_blocks, config.num_attention_heads
+        if lists[name] is not None and np.array(lists[name], np.float64).shape != wanted:
+            raise ValueError(name)
 
 
 def _attended(mask: Any) -> tuple[IntArray, IntArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -51,10 +52,15 @@ def guess(
     part: Callable[[Array], Array] = (lambda x: x) if seen is None else (lambda x: x[seen])
     rms = _rms(part(error))
     off = _rms(part(theirs - exact))
-    if not np.isfinite(off):
+    if not np.isfinite(part(theirs)).all():
         return ("numbers that are not finite",)
+    if not np.isfinite(off):
+        return ("finite where the step gives numbers that are not",)
     found: list[tuple[float, int, str]] = []
-    tried = [*MISTAKES[step.kind](arithmetic, step, feeds), *_general(part, theirs, exact, feeds)]
+    # One candidate in memory at a time: of logits each is as large as all else here.
+    tried = itertools.chain(
+        MISTAKES[step.kind](arithmetic, step, feeds), _general(part, theirs, exact, feeds)
+    )
     for number, (cause, candidate) in enumerate(tried):
         if candidate.shape != theirs.shape:
             continue

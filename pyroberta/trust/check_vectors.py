@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..checkpoint import read_tensors
+from ..checks import excerpt
 from ..errors import InputError
 from .others import read_arrays
 from .vectors import FORMAT, TENSORS_FILE
@@ -98,6 +99,8 @@ def check_vectors(
         InputError: arrays of other shapes, or none that is named as a case.
     """
     outputs = dict(_outputs(folder))
+    if not outputs:
+        raise InputError(f"{os.fspath(folder)!r} must have cases, not none: write them again")
     arrays = read_arrays(theirs)
     results = []
     for name, wanted in outputs.items():
@@ -128,6 +131,10 @@ def _outputs(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Array]]:
     for name, tensor in tensors.items():
         case, _, part = name.rpartition("/")
         if part == "output":
+            if tensor.size == 0 or (
+                tensor.dtype != "I64" and case.rpartition(".")[2] not in _KINDS
+            ):
+                raise InputError(f"{file} must have cases of known types, not {excerpt(case)}")
             raw = np.empty(tensor.shape, "<i8" if tensor.dtype == "I64" else "<f8")
             tensor.read_into(raw.reshape(-1).view(np.uint8))
             yield case, raw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 
@@ -41,9 +42,17 @@ class StepComparison:
     layout: str
 
 
+def _plain(said: dict[str, Any]) -> dict[str, Any]:
+    """With texts for numbers that are not finite, which JSON does not have."""
+    return {
+        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in said.items()
+    }
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What ``pyroberta.compare`` found.
+    """What ``pyroberta.trust.compare`` found.
 
     Attributes:
         steps: those that theirs has, in the order of the graph.
@@ -80,7 +89,7 @@ class Comparison:
             "first": None if first is None else first.name,
             "causes": list(self.causes),
             "missing": list(self.missing),
-            "steps": [dataclasses.asdict(step) for step in self.steps],
+            "steps": [_plain(dataclasses.asdict(step)) for step in self.steps],
         }
 
     def verdict(self) -> str:

@@ -105,8 +105,6 @@ def digits(
             known = ", ".join(COMPUTE_TYPES)
             raise InputError(f"compute_types must be of {known}, not {excerpt(name)}")
     worst = check_count("worst", worst, 1)
-    if isinstance(texts, (str, Mapping)):
-        raise InputError(f"texts must be a list of them, not a {type(texts).__name__}")
     _, rows = read_rows(path, texts, revision=revision)
     options = {"revision": revision, "architecture": architecture}
     models = [open_model(path, name, **options) for name in ("float64", *types)]

@@ -71,7 +71,6 @@ def write_golden(
         tokenizer, rows = read_rows(path, texts, revision=revision)
         ids, mask = tokenizer.pad(rows)
         types = np.zeros_like(ids)
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "trace.safetensors"
     found = trace(model, ids, mask, types, output=file)
     inputs = {"texts": None if texts is None else list(texts)} | found.case.to_json()
@@ -105,11 +104,11 @@ def drawn_inputs(config: RobertaConfig, seed: int) -> tuple[Any, Any, Any]:
     ids = rng.integers(low, config.vocab_size, (5, tokens))
     ids[ids == config.pad_token_id] = low if low != config.pad_token_id else low - 1
     mask = np.ones((5, tokens), np.int64)
-    mask[1, tokens // 2 :] = 0
-    mask[2, tokens - 1 :] = 0
-    mask[3, tokens // 3 : tokens // 2] = 0
+    mask[1, max(1, tokens // 2) :] = 0
+    mask[2, max(1, tokens - 1) :] = 0
+    mask[3, max(1, tokens // 3) : tokens // 2] = 0
     mask[4, 1:] = 0
-    ids[1, tokens // 2 :] = ids[4, 1:] = config.pad_token_id
+    ids[1, max(1, tokens // 2) :] = ids[4, 1:] = config.pad_token_id
     types = np.zeros_like(ids)
     if config.max_token_types > 1:
         types[:, tokens // 2 :] = mask[:, tokens // 2 :]

@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array
 from ..checkpoint import Source
 from ..kernels import Kernels
-from .case import Case
+from .case import Case, seen
 from .steps import Step
 
 
@@ -69,9 +69,11 @@ class KernelSteps:
 
     def _scores(self, step: Step, query: Array, key: Array) -> Array:
         flat = []
-        for queries, keys, _ in self._case.spans(step):
+        for queries, keys, visible in self._case.spans(step):
             q, k = self._heads(query[queries]), self._heads(key[keys])
-            flat.append(((q * self.dtype.type(self._scale)) @ k.swapaxes(-1, -2)).ravel())
+            scores = (q * self.dtype.type(self._scale)) @ k.swapaxes(-1, -2)
+            sees = seen(scores.shape[1], scores.shape[2], visible)
+            flat.append(np.where(sees, scores, self.dtype.type(-np.inf)).ravel())
         return np.concatenate(flat) if flat else np.empty(0, self.dtype)
 
     def _attention(self, step: Step, feeds: dict[str, Array]) -> Array:
@@ -108,4 +110,4 @@ class KernelSteps:
     def _heads(self, x: Array) -> Array:
         """``[tokens, hidden]`` as ``[heads, tokens, head_size]``."""
         heads = self._case.config.num_attention_heads
-        return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
+        return x.reshape(len(x), heads, x.shape[1] // heads).transpose(1, 0, 2)

@@ -149,7 +149,8 @@ def _attentions(case: Case, step: Step, array: Array) -> Iterator[tuple[Array, s
         ((rows, queries, heads, keys), (0, 2, 1, 3), "heads after the queries"),
         ((rows, heads, keys, queries), (0, 1, 3, 2), "keys before queries"),
     ):
-        if shape == axes:
+        # Of a square nothing tells queries from keys, and to swap them is a known mistake.
+        if shape == axes and (order != (0, 1, 3, 2) or queries != keys):
             yield array.transpose(order), note
     if shape == (rows * heads, queries, keys):
         yield array.reshape(rows, heads, queries, keys), "heads and rows joined"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -19,24 +20,38 @@ _NUMBER = re.compile(r"\{(\d*)n(?:\+(\d+))?\}")
 _PART = re.compile(r"^(.*)\[(\d+)/(\d+)\]$")
 
 
-def read_map(path: str) -> dict[str, Sequence[str]]:
-    """A user's own map: a JSON object of steps to a name or a list of names.
+def read_map(
+    names: str | os.PathLike[str] | Mapping[str, str | Sequence[str]], steps: Sequence[Step]
+) -> dict[str, Sequence[str]]:
+    """A user's own map: steps to a name or a list of names; a mapping, or a file of JSON.
 
-    ``{n}`` stands for a block's number, ``[1/3]`` after a name for a part of its last axis.
+    ``{n}`` stands for a block's number on both sides, ``[1/3]`` after a name for a part of its last
+    axis.
 
     Raises:
-        InputError: other JSON, or a step that no model has.
+        FileNotFoundError: no such file.
+        InputError: other JSON, or a step that the model does not have.
     """
-    said = read_json_object(Path(path), InputError)
+    where = "names"
+    if not isinstance(names, Mapping):
+        where = os.fspath(names)
+        names = read_json_object(Path(names), InputError)
+    known = {step.name for step in steps} | {_template(step) for step in steps}
     found: dict[str, Sequence[str]] = {}
-    for step, names in said.items():
-        if isinstance(names, str):
-            names = [names]
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    for step, said in names.items():
+        if step not in known:
             raise InputError(
-                f"{excerpt(step)} in {path} must be a name or a list of names, not {excerpt(names)}"
+                f"{where} must name steps of the model, such as 'block.{{n}}.attention.query', not "
+                f"{excerpt(step)}"
             )
-        found[step] = names
+        several = [said] if isinstance(said, str) else said
+        if not isinstance(several, (list, tuple)) or not all(
+            isinstance(name, str) for name in several
+        ):
+            raise InputError(
+                f"{excerpt(step)} in {where} must be a name or a list of names, not {excerpt(said)}"
+            )
+        found[step] = several
     return found
 
 
@@ -53,9 +68,9 @@ def find_names(
     Raises:
         InputError: nothing was found.
     """
-    own = {step.name: [step.name] for step in steps if step.name in theirs}
+    own = _apply(steps, theirs, {_template(step): (_template(step),) for step in steps})
     if names is not None:
-        found = _apply(steps, theirs, names) | own
+        found = own | _apply(steps, theirs, names)
     else:
         every = [own, *(_apply(steps, theirs, one) for one in MAPS.values())]
         found = max(every, key=len)
@@ -74,7 +89,7 @@ def take(arrays: Arrays, name: str) -> Array:
     if part is None or name in arrays:
         return arrays[name]
     array, number, count = arrays[part[1]], int(part[2]), int(part[3])
-    if count == 0 or number >= count or array.shape[-1] % count:
+    if not array.ndim or count == 0 or number >= count or array.shape[-1] % count:
         raise InputError(f"{name} must be a part of its last axis, of shape {list(array.shape)}")
     width = array.shape[-1] // count
     return array[..., number * width : (number + 1) * width]
@@ -90,7 +105,7 @@ def _apply(
             ends["".join(pieces[at:])] = name
     found: dict[str, list[str]] = {}
     for step in steps:
-        for pattern in names.get(re.sub(r"^block\.\d+\.", "block.{n}.", step.name), ()):
+        for pattern in names.get(step.name, names.get(_template(step), ())):
             wanted = _NUMBER.sub(functools.partial(_number, step.block), pattern)
             part = _PART.match(wanted)
             plain = wanted if part is None else part[1]
@@ -100,6 +115,10 @@ def _apply(
                     found.setdefault(step.name, []).append(ends[one] + tail)
                     break
     return found
+
+
+def _template(step: Step) -> str:
+    return re.sub(r"^block\.\d+\.", "block.{n}.", step.name)
 
 
 def _number(block: int, said: re.Match[str]) -> str:

@@ -62,6 +62,8 @@ def read_rows(
         InputError: no text, or one that is too long for the model.
         ImportError: the ``tokenizers`` library is missing.
     """
+    if isinstance(texts, (str, Mapping)) or not isinstance(texts, Sequence):
+        raise InputError(f"texts must be a list of them, not a {type(texts).__name__}")
     if not texts:
         raise InputError("texts must have a text, not none")
     given = find_folder(SHIPPED if path is None else path, revision=revision)
@@ -73,6 +75,11 @@ def read_rows(
         if isinstance(one, str):
             said.append(one)
             continue
+        if not isinstance(one, Mapping) or not isinstance(one.get("text"), str):
+            raise InputError(
+                f'texts[{n}] must be a str, or an object with a str under "text", not '
+                f"{excerpt(one)}"
+            )
         pair = one.get("text_pair")
         if pair is not None and not isinstance(pair, str):
             raise InputError(f"text_pair of texts[{n}] must be a str, not {excerpt(pair)}")

@@ -16,6 +16,7 @@ from ..checkpoint import read_tensors
 from ..checkpoint.reader import Tensor, widen
 from ..checks import as_array, excerpt
 from ..errors import CheckpointError, InputError
+from .trace_file import Trace
 
 
 class Arrays(Mapping[str, Array]):
@@ -48,7 +49,7 @@ class Arrays(Mapping[str, Array]):
         return len(self._readers)
 
 
-def read_arrays(source: str | os.PathLike[str] | Mapping[str, object]) -> Arrays:
+def read_arrays(source: str | os.PathLike[str] | Mapping[str, Any]) -> Arrays:
     """The arrays of another implementation's trace.
 
     Args:
@@ -59,12 +60,19 @@ def read_arrays(source: str | os.PathLike[str] | Mapping[str, object]) -> Arrays
         FileNotFoundError: nothing is there.
         InputError: a file of another kind, or one that is broken; a folder without arrays.
     """
+    if isinstance(source, Trace):
+        return Arrays(
+            repr(source),
+            {name: functools.partial(source.__getitem__, name) for name in source},
+            source.metadata,
+        )
     if isinstance(source, Mapping):
-        readers = {
-            str(name): functools.partial(as_floats, str(name), value)
-            for name, value in source.items()
-        }
+        readers = {str(name): functools.partial(_one_of, source, name) for name in source}
         return Arrays("theirs", readers)
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputError(
+            f"theirs must be a path or a mapping of names to arrays, not a {type(source).__name__}"
+        )
     path = Path(source)
     if path.is_dir():
         files = sorted(path.rglob("*.npy"))
@@ -85,6 +93,10 @@ def read_arrays(source: str | os.PathLike[str] | Mapping[str, object]) -> Arrays
         ) from None
     loaders = {name: functools.partial(_read_tensor, one) for name, one in tensors.items()}
     return Arrays(str(path), loaders, metadata)
+
+
+def _one_of(source: Mapping[Any, Any], name: Any) -> Array:
+    return as_floats(str(name), source[name])
 
 
 def as_floats(name: str, value: Any) -> Array:

@@ -140,7 +140,7 @@ class Perturbed(Exact):
         variance = kind.inner**2 / 3 * ((terms + 1) * (squares / 6 + y * y / 3) + squares)
         if norms is not None:
             variance += kind.operand**2 * (2 / 3) * squares
-            variance += kind.group**2 * 2 / terms * norms
+            variance += kind.group**2 * 2 / max(1, terms) * norms
         return y + np.sqrt(variance) * self._rng.standard_normal(y.shape, np.float32)
 
     def _one(self, y: Array, unit: float) -> Array:

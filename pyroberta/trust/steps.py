@@ -177,6 +177,8 @@ def _head(config: RobertaConfig, architecture: str, tensors: Collection[str], x:
         return [_linear("logits", x, labels, "classifier")]
     if architecture == "for_question_answering":
         return [_linear("logits", x, 2, "qa_outputs")]
+    if architecture not in ("for_masked_language_modeling", "for_causal_language_modeling"):
+        raise ValueError(f"architecture {architecture}")
     dense = _linear("head.dense.product", x, wide, "lm_head.dense")
     active = _activation("head.dense.activation", dense.name, wide, "gelu")
     norm = _norm("head.norm", active.name, wide, "lm_head.layer_norm")

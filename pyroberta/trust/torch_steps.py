@@ -19,8 +19,8 @@ def record_modules(model: Any) -> Iterator[dict[str, Array]]:
         model: a ``torch.nn.Module``, of transformers, fairseq or another library.
 
     Yields:
-        A mapping to give to ``pyroberta.compare``, filled by the next call of the model: what a
-        module gives under its name (of several results the first as ``name:0``, ...), what it is
+        A mapping to give to ``pyroberta.trust.compare``, filled by the next call of the model: what
+        a module gives under its name (of several results the first as ``name:0``, ...), what it is
         given as ``name:input``. Attention weights are among them where the library gives them
         (``attn_implementation="eager"``).
 
@@ -30,7 +30,7 @@ def record_modules(model: Any) -> Iterator[dict[str, Array]]:
     Example:
         >>> with pyroberta.trust.record_modules(theirs) as steps:  # doctest: +SKIP
         ...     theirs(input_ids=ids, attention_mask=mask)
-        >>> print(pyroberta.compare(mine, steps))  # doctest: +SKIP
+        >>> print(pyroberta.trust.compare(mine, steps))  # doctest: +SKIP
     """
     modules = getattr(model, "named_modules", None)
     if modules is None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..checkpoint import Part, read_tensors, save_tensors
+from ..checkpoint import Part, Tensor, read_tensors, save_tensors
 from ..checks import excerpt
 from ..config import RobertaConfig
 from ..errors import InputError
@@ -24,6 +24,10 @@ from .case import Case
 from .steps import ENCODER, Step, graph
 
 FORMAT = "pyroberta trace 1"
+_KEYS = (
+    *("architecture", "compute_type", "backend", "layout", "checkpoint", "checksum"),
+    *("config", "inputs", "tensors"),
+)
 _DTYPES = {"float64": "F64", "float32": "F32"}
 
 
@@ -74,16 +78,11 @@ class Trace(Mapping[str, Array]):
                 f"{'no format' if said is None else excerpt(said)}: write one by pyroberta.trace"
             )
         try:
-            config = RobertaConfig.from_hf(json.loads(metadata["config"]))
-            x = tensors[ENCODER].read(np.float64) if ENCODER in tensors else None
-            case = Case.from_json(config, json.loads(metadata["inputs"]), x)
-            steps = graph(
-                config,
-                metadata["architecture"],
-                json.loads(metadata["tensors"]),
-                cross=case.encoder is not None,
-            )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            case, steps = _read_metadata(metadata, tensors)
+        except (
+            *(KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError),
+            RecursionError,
+        ) as error:
             raise InputError(
                 f"{path} must be a whole trace, not one whose metadata lack or spoil "
                 f"{excerpt(str(error))}"
@@ -116,6 +115,27 @@ class Trace(Mapping[str, Array]):
         """A step's array of attended tokens alone, whatever the layout of the trace."""
         array = self[step.name]
         return array if self.metadata["layout"] == "ragged" else self.case.gather(step, array)
+
+
+def _read_metadata(
+    metadata: Mapping[str, str], tensors: Mapping[str, Tensor]
+) -> tuple[Case, tuple[Step, ...]]:
+    """The inputs and the steps; what is spoiled raises one of many errors."""
+    for key in _KEYS:
+        metadata[key]
+    config = RobertaConfig.from_hf(json.loads(metadata["config"]))
+    x = tensors[ENCODER].read(np.float64) if ENCODER in tensors else None
+    case = Case.from_json(config, json.loads(metadata["inputs"]), x)
+    if metadata["layout"] not in ("padded", "ragged"):
+        raise ValueError("layout")
+    names = json.loads(metadata["tensors"])
+    steps = graph(config, metadata["architecture"], names, cross=case.encoder is not None)
+    for step in steps:
+        if step.name in tensors:
+            size = case.size if metadata["layout"] == "ragged" else case.padded_size
+            if tensors[step.name].shape != size(step):
+                raise ValueError(f"the shape of {step.name}")
+    return case, steps
 
 
 def _stored(dtype: str) -> type:

@@ -91,7 +91,7 @@ def trace(
             "cross_attention_head_mask", cross_attention_head_mask, config
         ),
         encoder=_read_encoder(model, *encoder, batch=call.ragged.batch),
-        given=np.asarray(input_ids, np.int64).reshape(call.ragged.batch, -1),
+        given=np.asarray(input_ids, np.int64).reshape(call.ragged.batch, call.ragged.tokens),
     )
     tensors = sorted(source.names())
     every = graph(config, model.architecture, tensors, cross=case.encoder is not None)

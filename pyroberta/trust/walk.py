@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from .arithmetic import Arithmetic
 from .causes import guess
 from .comparison import Comparison, StepComparison
 from .expected import Expected
+from .judge import judge
 from .layouts import Matched, match_layout
 from .names import find_names, read_map, take
 from .others import Arrays, read_arrays
@@ -28,13 +32,6 @@ from .steps import Step
 from .trace_file import FORMAT, Trace
 from .tracing import last_readers, weights_checksum
 
-# What is beyond rounding. The runs perturb each operation by up to a whole rounding, where one
-# that is rounded to the nearest is off by half of that on average and many implementations add in
-# wider or shorter sums: those measured (bench/results/trust.md) are at 0.1 to 0.7 of the expected
-# error. One number of a step of n differs from all others of its step by chance alone: a normal
-# one is beyond 7 times its expected error in 1 of 4e11.
-_MOST_MEAN = 3.0
-_MOST_SINGLE = 16.0
 # How many steps before it are computed anew where a step does not follow from theirs: kernels of
 # attention compute scores, weights and context as one, and any step may be fused with the last.
 _FUSED = {"context": 2}
@@ -46,7 +43,7 @@ def compare(
     theirs: str | os.PathLike[str] | Mapping[str, Any],
     *,
     model: Model[Any] | str | os.PathLike[str] | None = None,
-    names: str | Mapping[str, Sequence[str]] | None = None,
+    names: str | os.PathLike[str] | Mapping[str, str | Sequence[str]] | None = None,
     number_type: str | None = None,
     runs: int = 4,
     seed: int = 0,
@@ -80,7 +77,7 @@ def compare(
         CheckpointError: the model's weights are not those of the trace.
 
     Example:
-        >>> report = pyroberta.compare("mine.safetensors", "theirs.npz")  # doctest: +SKIP
+        >>> report = pyroberta.trust.compare("mine.safetensors", "theirs.npz")  # doctest: +SKIP
         >>> report.first.name, report.causes  # doctest: +SKIP
         ('block.0.attention.scores', ('multiplied by 0.177: scaled twice',))
     """
@@ -89,7 +86,7 @@ def compare(
     arrays = read_arrays(theirs)
     _check_same_inputs(mine, arrays)
     source = _open_source(mine, model)
-    known = read_map(names) if isinstance(names, str) else names
+    known = None if names is None else read_map(names, mine.graph)
     found = find_names(mine.graph, arrays, known)
     claimed = number_type or _type_of(arrays, mine.graph, found)
     expected = Expected(Arithmetic(source, mine.case), find_number_type(claimed), runs, seed)
@@ -184,72 +181,6 @@ class _Walk:
         return readers
 
 
-def judge(
-    step: Step,
-    name: str,
-    values: Array,
-    exact: Array,
-    error: Array,
-    seen: Array | None,
-    mine: Array | None,
-    leak: float,
-    note: str,
-) -> StepComparison:
-    """What is said of one step.
-
-    Args:
-        step: which.
-        name: what theirs calls it.
-        values: theirs.
-        exact: computed from what theirs has before it.
-        error: what rounding may do to each number.
-        seen: of scores, which of them count; ``None``: all.
-        mine: the trace's own array.
-        leak: the most weight on a masked key.
-        note: how theirs is laid out.
-    """
-    if seen is not None:
-        values, exact, error = values[seen], exact[seen], error[seen]
-        mine = None if mine is None else mine[seen]
-    with np.errstate(all="ignore"):
-        off = np.abs(values - exact)
-        finite = bool(np.isfinite(values).all())
-        mean = float(np.sqrt((off**2).sum() / max((error**2).sum(), 1e-300)))
-        single = float((off / np.maximum(error, 1e-300)).max(initial=0))
-        far = off if mine is None else np.abs(values - mine)
-        base = exact if mine is None else np.asarray(mine, np.float64)
-        scale = float(np.sqrt(np.mean(base**2))) if base.size else 0.0
-        cosine = (
-            float((values * base).sum() / np.sqrt((values**2).sum() * (base**2).sum()))
-            if base.size
-            else 1.0
-        )
-    beyond = not finite or mean > _MOST_MEAN or single > _MOST_SINGLE or leak > 1e-6
-    return StepComparison(
-        name=step.name,
-        theirs=name,
-        formula=step.formula,
-        reads=step.feeds,
-        max_error=float(far.max(initial=0)),
-        mean_error=float(far.mean()) if far.size else 0.0,
-        relative_error=float(far.max(initial=0)) / scale if scale else float(far.max(initial=0)),
-        cosine=cosine,
-        ulps=_ulps(far, base),
-        mean_ratio=mean,
-        single_ratio=single,
-        is_beyond=beyond,
-        layout=note,
-    )
-
-
-def _ulps(far: Array, base: Array) -> float:
-    """The largest error in float32 units in the last place of the step's root mean square."""
-    if not far.size:
-        return 0.0
-    scale = np.float32(np.sqrt(np.mean(base.astype(np.float64) ** 2)))
-    return float(far.max() / np.spacing(max(scale, np.finfo(np.float32).tiny)))
-
-
 def _seen(mine: Trace, step: Step) -> Array | None:
     """Of scores: those of keys that their query attends to, of the flat array."""
     if step.kind != "scores":
@@ -262,17 +193,23 @@ def _seen(mine: Trace, step: Step) -> Array | None:
 
 
 def _type_of(arrays: Arrays, steps: Sequence[Step], found: Mapping[str, list[str]]) -> str:
-    """The number type of theirs: the most precise of its arrays has it."""
-    names = set()
+    """The number type of theirs: that of the most of its steps; of equally many the more precise.
+
+    The narrowest type that holds a step's numbers is the step's.
+    """
+    counts: Counter[str] = Counter()
     for step in steps:
         if step.name in found and step.kind not in ("table", "first"):
             array = take(arrays, found[step.name][0])
             if array.dtype.kind != "f":
                 raise InputError(f"{step.name} must be floats, not {array.dtype}")
-            names.add(narrowest(np.ravel(array)[:65536]))
-            if "float64" in names:
-                break
-    return widest(names) if names else "float32"
+            flat = np.ravel(array)
+            # Zeros, as masked tokens have them, are numbers of every type.
+            some = flat[np.flatnonzero(flat)[: 1 << 16]]
+            if some.size:
+                counts[narrowest(some)] += 1
+    most = max(counts.values(), default=0)
+    return widest({name for name, count in counts.items() if count == most} or {"float32"})
 
 
 def _check_same_inputs(mine: Trace, arrays: Arrays) -> None:
@@ -285,10 +222,18 @@ def _check_same_inputs(mine: Trace, arrays: Arrays) -> None:
         ("config", "configuration"),
         ("inputs", "ids, mask, types and positions"),
     ):
-        if theirs.get(key) != mine.metadata[key]:
+        if _parsed(theirs.get(key, "")) != _parsed(mine.metadata[key]):
             raise InputError(
                 f"theirs must be a trace of the same {what} as mine, not of others: {arrays.source}"
             )
+
+
+def _parsed(text: str) -> Any:
+    """What a text of metadata says: other writers space JSON in other ways."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _open_source(mine: Trace, model: Model[Any] | str | os.PathLike[str] | None) -> Source:
@@ -299,6 +244,7 @@ def _open_source(mine: Trace, model: Model[Any] | str | os.PathLike[str] | None)
             raise InputError(
                 "model must be given: the trace is of one that came from no checkpoint's folder"
             )
+        model = Path(model)  # a name on the Hub is asked for by the caller alone
     if not isinstance(model, Model):
         try:
             model = from_pretrained(model, architecture=mine.metadata["architecture"])

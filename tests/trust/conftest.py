@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from trust.port import Sizes
+from trust.port import Port, Sizes
 
 import pyroberta
 
@@ -93,3 +93,15 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Example]:
         kind: Example(kind, tmp_path_factory.mktemp("trust") / kind.replace(" ", "_"))
         for kind in KINDS
     }
+
+
+@pytest.fixture
+def example(examples: dict[str, Example]) -> Example:
+    """The masked language model."""
+    return examples["words"]
+
+
+@pytest.fixture
+def port(example: Example) -> dict[str, Any]:
+    """What a port of it gives that has no mistake."""
+    return Port(example.sizes, example.tensors)(example.ids, example.mask, example.types)

@@ -51,6 +51,7 @@ MISTAKES = [
     Mistake("scale missing", f"{_A}scores", "not divided by sqrt(head_size)"),
     Mistake("scale twice", f"{_A}scores", "divided by sqrt(head_size) twice"),
     Mistake("scaled by hidden size", f"{_A}scores", "sqrt(hidden_size) in place"),
+    Mistake("scores of keys by queries", f"{_A}scores", "queries and keys swapped"),
     Mistake("query scaled early", f"{_A}query", "sqrt(head_size) already"),
     Mistake(
         "query and key swapped", f"{_A}query", "computed with encoder.layer.0.attention.self.k"

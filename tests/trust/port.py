@@ -220,6 +220,8 @@ class Port:
         if self.is_("scaled by hidden size"):
             root = np.float32(math.sqrt(wide))
         scores = self.split(q) @ self.split(k).transpose(0, 1, 3, 2) / root
+        if self.is_("scores of keys by queries"):
+            scores = scores.transpose(0, 1, 3, 2)
         scores = self.keep(f"{here}.scores", scores)
         low = np.float32(-6e4)
         if self.is_("mask added as -1"):

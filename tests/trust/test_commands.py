@@ -201,3 +201,36 @@ def test_models_that_read_more_than_a_text(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with pytest.raises(ConfigError, match="checkpoint must be of a model that reads"):
             write_golden(tmp_path / name, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("texts", "error"),
+    [
+        ("abc", "texts must be a list of them, not a str"),
+        ([], "texts must have a text"),
+        ([{"txt": "a"}], r"texts\[0\] must be a str, or an object"),
+        (["a", 3], r"texts\[1\] must be a str, or an object"),
+        ([{"text": "a", "text_pair": 3}], r"text_pair of texts\[0\] must be a str"),
+    ],
+)
+def test_texts_that_are_none(texts: Any, error: str, tmp_path: Path) -> None:
+    for call in (lambda: digits(None, texts), lambda: write_golden(None, tmp_path / "g", texts)):
+        with pytest.raises(InputError, match=error):
+            call()
+    assert not (tmp_path / "g").exists()
+
+
+@pytest.mark.parametrize("max_positions", [3, 4, 5, 6])
+def test_golden_runs_of_models_for_few_tokens(tmp_path: Path, max_positions: int) -> None:
+    config = pyroberta.RobertaConfig(
+        num_blocks=1,
+        hidden_size=8,
+        num_attention_heads=2,
+        intermediate_size=8,
+        vocab_size=9,
+        max_positions=max_positions,
+    )
+    model = pyroberta.RobertaForSequenceClassification.from_config(config, seed=0)
+    model.save_pretrained(tmp_path / "model")
+    found = write_golden(tmp_path / "model", tmp_path / "golden")
+    assert found["logits"].shape == (5, 2)

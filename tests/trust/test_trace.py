@@ -211,3 +211,11 @@ def test_a_file_that_is_no_trace_is_refused_by_name(tmp_path: Path) -> None:
         file.write_bytes(data.replace(old, new))
         with pytest.raises(InputError, match="must be a whole trace"):
             Trace.open(file)
+
+
+def test_scores_behind_a_query_are_minus_infinity_in_a_causal_model() -> None:
+    model = pyroberta.RobertaForCausalLM.from_config(CONFIG, seed=1)
+    scores = pyroberta.trace(model, IDS[:1])["block.1.attention.scores"]
+    later = np.triu(np.ones((20, 20), bool), 1)
+    assert np.isneginf(scores[..., later]).all()
+    assert np.isfinite(scores[..., ~later]).all()
