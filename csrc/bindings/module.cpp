@@ -40,7 +40,9 @@ class PythonsArithmetic {
 }  // namespace
 }  // namespace pyroberta
 
-PYBIND11_MODULE(_core, m) {
+// What several threads may use at once is behind mutexes or never written: the GIL was released
+// before any of it ran.
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   using namespace pyroberta;
   m.doc() = "The compiled kernels. Private: use the pyroberta package.";
   m.attr("version") = PYROBERTA_VERSION;

@@ -160,3 +160,16 @@ def test_numpy_typing_is_for_type_checkers() -> None:
     )
     status, _, err = run(code)
     assert (status, err) == (0, "")
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has its lock"
+)
+def test_a_free_threaded_python_stays_one() -> None:
+    code = (
+        "import sys; from pyroberta.cli import main; status = main(sys.argv[1:]);"
+        "import pyroberta._core; sys.exit(status or sys._is_gil_enabled())"
+    )
+    status, out, err = run(code, *TASK)
+    assert (status, err) == (0, "")
+    assert "place" in out
