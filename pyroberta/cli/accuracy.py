@@ -17,7 +17,7 @@ from .files import (
     open_input,
     open_output,
     printable,
-    progress,
+    progress_of_all,
     read_objects,
 )
 from .options import add_revision, work_options
@@ -115,14 +115,7 @@ def _run(args: argparse.Namespace) -> int:
         options["compute_types"] = [name.strip() for name in args.compute_type.split(",")]
     names = [flag.removeprefix("--").replace("-", "_") for flag, _ in _THRESHOLDS]
     thresholds = Thresholds(**{name: getattr(args, name) for name in names})
-    with progress() as advance:
-        before = 0
-
-        def show(done: int, total: int) -> None:
-            nonlocal before
-            advance(done - before, total)
-            before = done
-
+    with progress_of_all() as show:
         report = compare(
             args.model,
             _read_texts(args),

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -112,6 +112,20 @@ def check_output(
         raise InputError(f"{option} must {wanted}, not {name!r}")
     if not Path(name).parent.is_dir():
         raise FileNotFoundError(f"{option} must be in a folder that exists, not {name!r}")
+
+
+@contextlib.contextmanager
+def progress_of_all() -> Iterator[Callable[[int, int], object]]:
+    """``progress`` for those who tell how many are done of how many: ``show(done, total)``."""
+    before = 0
+    with progress() as advance:
+
+        def show(done: int, total: int) -> None:
+            nonlocal before
+            advance(done - before, total)
+            before = done
+
+        yield show
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from ..errors import InputError
-from .files import check_output, open_input, open_output, printable, progress, read_objects
+from .files import check_output, open_input, open_output, printable, progress_of_all, read_objects
 from .options import add_revision, add_threads
 
 
@@ -134,14 +134,7 @@ def _digits(args: argparse.Namespace) -> int:
     check_output(args.output, (".json",))
     types = args.compute_type
     texts = _read_texts(args)
-    with progress() as advance:
-        before = 0
-
-        def show(done: int, total: int) -> None:
-            nonlocal before
-            advance(done - before, total)
-            before = done
-
+    with progress_of_all() as show:
         report = digits(
             args.model,
             texts,

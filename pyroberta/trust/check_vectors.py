@@ -14,6 +14,7 @@ from ..arrays import Array
 from ..checkpoint import read_tensors
 from ..checks import excerpt
 from ..errors import InputError
+from .comparison import plain_numbers
 from .others import read_arrays
 from .vectors import FORMAT, TENSORS_FILE
 
@@ -59,17 +60,7 @@ class VectorReport:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, for JSON; what is not finite as a text."""
-        found = []
-        for result in self.results:
-            said = dataclasses.asdict(result)
-            found.append(
-                {
-                    key: str(value)
-                    if isinstance(value, float) and not np.isfinite(value)
-                    else value
-                    for key, value in said.items()
-                }
-            )
+        found = [plain_numbers(dataclasses.asdict(result)) for result in self.results]
         return {"results": found, "missing": list(self.missing)}
 
     def __str__(self) -> str:

@@ -42,7 +42,7 @@ class StepComparison:
     layout: str
 
 
-def _plain(said: dict[str, Any]) -> dict[str, Any]:
+def plain_numbers(said: dict[str, Any]) -> dict[str, Any]:
     """With texts for numbers that are not finite, which JSON does not have."""
     return {
         key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
@@ -89,7 +89,7 @@ class Comparison:
             "first": None if first is None else first.name,
             "causes": list(self.causes),
             "missing": list(self.missing),
-            "steps": [_plain(dataclasses.asdict(step)) for step in self.steps],
+            "steps": [plain_numbers(dataclasses.asdict(step)) for step in self.steps],
         }
 
     def verdict(self) -> str:

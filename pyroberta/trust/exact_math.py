@@ -16,7 +16,7 @@ Matrix = list[Vector]
 DIGITS = 150
 # Sums are of products of float64, from 1e-648 to 1e616: nothing is lost of any.
 _SUM_DIGITS = 1400
-ZERO, ONE, TWO, HALF = Decimal(0), Decimal(1), Decimal(2), Decimal("0.5")
+ZERO, ONE, TWO = Decimal(0), Decimal(1), Decimal(2)
 # An exponential of less than this is 0 in float64, whatever it is multiplied by.
 _LOWEST = Decimal(-2400)
 

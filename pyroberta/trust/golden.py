@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint.whole_files import new_files
 from ..config import RobertaConfig
 from ..errors import InputError
 from .of_texts import open_model, read_rows
+from .sums import write_with_sums
 from .trace_file import Trace
 from .tracing import trace
 
@@ -83,16 +82,7 @@ def write_golden(
             checksum=found.metadata["checksum"],
         ),
     }
-    sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in written.items()}
-    with open(file, "rb") as opened:
-        digest = hashlib.sha256()
-        while piece := opened.read(1 << 22):
-            digest.update(piece)
-    sums[file.name] = digest.hexdigest()
-    written["SHA256SUMS"] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
-    with new_files(*(folder / name for name in written)) as files:
-        for out, text in zip(files, written.values(), strict=True):
-            out.write(text.encode())
+    write_with_sums(folder, written, file.name)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import decimal
 import functools
-import hashlib
 import json
 import os
 from decimal import Decimal
@@ -15,11 +14,11 @@ import numpy as np
 
 from ..arrays import Array
 from ..checkpoint import Part, save_tensors
-from ..checkpoint.whole_files import new_files
 from ..errors import InputError
 from ..models.inputs import default_positions
 from ..version import __version__
 from . import exact_math as exact
+from .sums import write_with_sums
 from .vector_inputs import Case, all_cases
 from .vector_readme import README
 
@@ -65,13 +64,7 @@ def write_vectors(output: str | os.PathLike[str]) -> int:
     save_tensors(folder / TENSORS_FILE, parts, {"format": FORMAT, "version": str(VERSION)})
     head = {"format": FORMAT, "version": VERSION, "pyroberta": __version__}
     text = json.dumps(head | {"cases": said}, indent=1) + "\n"
-    written = {JSON_FILE: text.encode(), "README.md": README.encode()}
-    sums = {name: hashlib.sha256(data).hexdigest() for name, data in written.items()}
-    sums[TENSORS_FILE] = hashlib.sha256((folder / TENSORS_FILE).read_bytes()).hexdigest()
-    written["SHA256SUMS"] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
-    with new_files(*(folder / name for name in written)) as files:
-        for out, data in zip(files, written.values(), strict=True):
-            out.write(data)
+    write_with_sums(folder, {JSON_FILE: text, "README.md": README}, TENSORS_FILE)
     return len(said)
 
 

@@ -267,3 +267,42 @@ def test_the_command_says_what_was_lost(tmp_path: Path, capsys: Any) -> None:
     assert "of 2 other texts 2 are other tokens now" in out
     assert cli.main(["shrink", str(old), str(tmp_path / "new2")]) == 2
     assert "--texts or --keep-vocabulary must be given" in capsys.readouterr().err
+
+
+def write_tokenizer(folder: Path, model: Any, pad: str) -> None:
+    made = tokenizers.Tokenizer(model)
+    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": pad}))
+
+
+def test_the_score_of_the_unknown_stays(tmp_path: Path) -> None:
+    """It is 10 below the lowest of all pieces, also of those that no text uses."""
+    pieces = [("<unk>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("p", -27.5), ("qx", -27.5)]
+    pieces += [("pq", -1.0), ("never", -2.0), ("<s>", 0.0), ("zzz", -50.0)]
+    old = save(pyroberta.RobertaForMaskedLM, tmp_path / "old", vocab_size=len(pieces))
+    write_tokenizer(old, tokenizers.models.Unigram(pieces, unk_id=0), "<pad>")
+    made = shrink(old, tmp_path / "new", ["pqx", "p", "pq"])
+    small = tokenizers.Tokenizer.from_file(str(tmp_path / "new" / "tokenizer.json"))
+    assert [one for one in small.encode("pqx").tokens if "s>" not in one] == ["p", "qx"]
+    assert made.words_after == len(pieces) - 1
+
+
+@pytest.mark.parametrize("pad", [1, 4, 7])
+def test_positions_are_counted_from_the_pad_as_before(pad: int, tmp_path: Path) -> None:
+    """So the pad keeps its id, and all that stand before it theirs, though no text uses them."""
+    words = [f"w{n}" for n in range(20)]
+    words[0], words[2], words[pad], words[10] = "<s>", "</s>", "<pad>", "<unk>"
+    old = save(pyroberta.RobertaForMaskedLM, tmp_path / "old", vocab_size=20, pad_token_id=pad)
+    vocab = {word: number for number, word in enumerate(words)}
+    write_tokenizer(old, tokenizers.models.WordLevel(vocab, unk_token="<unk>"), "<pad>")
+    made = shrink(old, tmp_path / "new", ["w18 w15 w18", "w12"])
+    assert RobertaConfig.from_pretrained(tmp_path / "new").pad_token_id == pad
+    assert made.words_after == len({*range(pad + 1), 0, 2, 10, 12, 15, 18})
+    outputs = []
+    for folder in (old, tmp_path / "new"):
+        tokenizer = Tokenizer.from_pretrained(folder, config=RobertaConfig.from_pretrained(folder))
+        ids, mask = tokenizer.pad(tokenizer.encode(["w18 w15 w18", "w12"]))
+        model = pyroberta.RobertaForMaskedLM.from_pretrained(folder)
+        outputs.append(model(ids, mask, output_hidden_states=True).hidden_states[-1])
+    np.testing.assert_array_equal(outputs[0], outputs[1])

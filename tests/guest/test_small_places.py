@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tracemalloc
 import zipapp
 from pathlib import Path
 
 import pytest
 
 import pyroberta
+from pyroberta import cli
+from pyroberta.small_json import read_small
 
 PROMPT = "The king lived in a large <mask>."
 PACKAGE = Path(pyroberta.__file__).parent
@@ -166,3 +171,67 @@ def test_a_free_threaded_python_stays_one() -> None:
     status, out, err = run(code, *TASK)
     assert (status, err) == (0, "")
     assert "place" in out
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE, errno.EIO])
+def test_what_the_system_refuses_the_library_is_told_as_that(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise Exception(f"Error while deserializing: {os.strerror(number)} (os error {number})")
+
+    monkeypatch.setattr("safetensors.safe_open", refused)
+    with pytest.raises(OSError, match=re.escape("model.safetensors")) as caught:
+        pyroberta.from_pretrained(PACKAGE / "shipped")
+    assert caught.value.errno == number
+
+
+def test_a_library_that_is_there_and_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyroberta.text.library import import_tokenizers
+
+    for error, said in (
+        (ImportError("failed to map segment"), "cannot be loaded: failed to map segment"),
+        (ImportError("undefined symbol"), "cannot be loaded: undefined symbol"),
+        (ModuleNotFoundError("No module named 'tokenizers'"), "pip install"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, "tokenizers", raising=False)
+            patch.setattr(sys, "meta_path", [Refusing(error), *sys.meta_path])
+            with pytest.raises(ImportError, match=said):
+                import_tokenizers()
+
+
+class Refusing:
+    """Finds no tokenizers, with an error."""
+
+    def __init__(self, error: ImportError) -> None:
+        self.error = error
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "tokenizers":
+            raise self.error
+
+
+def test_want_of_memory_ends_a_command_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr("pyroberta.small_json.read_small", refused)
+    for command in (TASK, ["info"], ["embed", "-", "--output", "x.npy"]):
+        assert cli.main(command) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("pyroberta: error: memory must be more")
+        assert err.count("\n") == 1
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    file = tmp_path / "small.json"
+    for size in (10, 1 << 20, (1 << 20) + 1):
+        file.write_text(" " * (size - 2) + "{}")
+        tracemalloc.start()
+        assert len(read_small(file)) == size
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 3 * size + (1 << 20) + (1 << 17)  # a piece, and all of them joined

@@ -252,16 +252,17 @@ def test_a_map_stands_before_the_steps_own_names(example: Any, port: dict[str, A
         report = compare(example.trace(), theirs, model=example.model, names=names)
         assert report.first is not None
         assert report.first.name == next(iter(names))
-    for wrong, error in (
+    refused: list[tuple[Any, str]] = [
         ({"block.9.attention.query": "q"}, "names must name steps of the model"),
         ({"logit": "raw"}, "names must name steps of the model"),
         ({"logits": 3}, "'logits' in names must be a name or a list of names"),
         ({"logits": "scalar[0/2]"}, "must be a part of its last axis"),
-    ):
+    ]
+    for wrong, error in refused:
         with pytest.raises(InputError, match=error):
             compare(
                 example.trace(),
                 {**theirs, "scalar": np.float32(3)},
                 model=example.model,
-                names=wrong,  # type: ignore[arg-type]
+                names=wrong,
             )

@@ -137,9 +137,10 @@ def test_a_trace_in_memory_is_checked_as_a_file_is(example: Any) -> None:
     with pytest.raises(InputError, match="theirs must be a trace of the same ids"):
         compare(example.trace(), other, model=example.model)
     assert compare(example.trace(), example.trace(), model=example.model).first is None
-    for nothing in (None, [1, 2], 3):
+    others: list[Any] = [None, [1, 2], 3]
+    for nothing in others:
         with pytest.raises(InputError, match="theirs must be a path or a mapping"):
-            compare(example.trace(), nothing, model=example.model)  # type: ignore[arg-type]
+            compare(example.trace(), nothing, model=example.model)
 
 
 SPOILED = {

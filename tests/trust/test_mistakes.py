@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from trust.mistakes import MISTAKES, Mistake
 from trust.port import Port
@@ -32,3 +33,29 @@ def test_a_mistake_is_found_where_it_is_made(examples: Any, mistake: Mistake) ->
     assert report.first is not None, report
     assert report.first.name == mistake.first, report
     assert any(mistake.cause in cause for cause in report.causes) or not mistake.cause, report
+
+
+@pytest.mark.parametrize("step", ["block.0.attention.query", "block.1.output.norm", "logits"])
+def test_one_number_that_is_off_is_found(examples: Any, step: str) -> None:
+    """By itself: the root mean square of its step hardly moves."""
+    example = examples["words"]
+    theirs = run_port(example)
+    theirs[step] = theirs[step].copy()
+    theirs[step][0, 2, 7] += np.float32(3e-6) * np.abs(theirs[step]).max()
+    report = compare(example.trace(), theirs, model=example.model)
+    assert report.first is not None
+    assert report.first.name == step
+    assert report.first.mean_ratio < 3 < 16 < report.first.single_ratio
+
+
+@pytest.mark.parametrize("weight", [2e-6, 1e-4, 0.3])
+def test_weight_on_a_masked_key_is_found(examples: Any, weight: float) -> None:
+    """Whatever it is, and though the weights of the attended keys are right."""
+    example = examples["words"]
+    theirs = run_port(example)
+    theirs["block.1.attention.weights"] = theirs["block.1.attention.weights"].copy()
+    theirs["block.1.attention.weights"][1, 0, 3, 9] = weight
+    report = compare(example.trace(), theirs, model=example.model)
+    assert report.first is not None
+    assert report.first.name == "block.1.attention.weights"
+    assert "masked keys are attended to" in report.causes[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,7 @@ def test_steps_have_the_bits_of_a_call(cls: Any, backend: str, compute_type: str
 def test_the_steps_of_cross_attention(
     backend: str, compute_type: str, most: float, tmp_path: Path
 ) -> None:
-    config = RobertaConfig(
-        **{**CONFIG.__dict__, "use_cross_attention": True}  # type: ignore[arg-type]
-    )
+    config = dataclasses.replace(CONFIG, use_cross_attention=True)
     model = pyroberta.RobertaForCausalLM.from_config(
         config, seed=1, backend=backend, compute_type=compute_type
     )
@@ -190,8 +189,9 @@ def test_a_packed_model_and_what_is_no_model_are_refused(tmp_path: Path) -> None
     packed = pyroberta.RobertaModel.from_pretrained(tmp_path / "packed")
     with pytest.raises(InputError, match="model must come from a checkpoint"):
         pyroberta.trace(packed, IDS, MASK)
+    no_model: Any = "model"
     with pytest.raises(InputError, match="model must be a model of this package"):
-        pyroberta.trace("model", IDS, MASK)  # type: ignore[arg-type]
+        pyroberta.trace(no_model, IDS, MASK)
 
 
 def test_a_file_that_is_no_trace_is_refused_by_name(tmp_path: Path) -> None:

@@ -321,3 +321,11 @@ def test_folders_that_are_none(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="output must be a folder"):
         write_vectors(tmp_path / "file")
+
+
+@pytest.mark.parametrize("function", ["gelu", "gelu_tanh", "silu", "quick_gelu", "hard_swish"])
+def test_the_smallest_numbers_are_rounded_by_what_is_behind_the_tie(function: str) -> None:
+    """Half of the smallest number, and a little more or less of it by 5e-324 itself."""
+    least = 5e-324
+    case = Case("least.float64", function, {"x": np.array([[least, -least]])}, {})
+    assert expected(case).tolist() == [[least, 0.0]]
