@@ -40,7 +40,7 @@ def read_builds(text: str) -> list[Build]:
     builds = {"baseline": Build("baseline", "any", (), ())}
     for name, processor, implied, flags, features in reversed(row.findall(text)):
         base = builds[implied]
-        own = [word.replace("_", "") for word in re.findall(r"(?:HAS|ASK)\((\w+)\)", features)]
+        own = [word.replace("_", "") for word in re.findall(r"HAS\((\w+)\)", features)]
         builds[name] = Build(name, processor, (*base.flags, *flags.split()), (*base.features, *own))
     return list(builds.values())[1:]
 
