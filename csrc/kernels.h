@@ -135,9 +135,10 @@ inline constexpr std::size_t kAttentionQueries = 144;
 inline constexpr std::size_t kAttentionKeys = 128;
 
 struct Kernels {
-  const char* isa;      // its name in isa/builds.inc
-  std::size_t panel;    // columns in a panel of a packed weight
-  bool has_bfloat16x3;  // else that compute type is to be replaced by float32 before any call
+  const char* isa;       // its name in isa/builds.inc
+  std::size_t panel;     // columns in a panel of a packed weight
+  std::size_t together;  // words of a column side by side in a panel of bfloat16 or int8: 1 or 2
+  bool has_bfloat16x3;   // else that compute type is to be replaced by float32 before any call
 
   // The words of one row of an operand, and of one panel of a packed weight.
   std::size_t (*operand_words)(ComputeType type, std::size_t k);
@@ -158,9 +159,10 @@ struct Kernels {
   //   panel 0: w00 w10 w20 w30 | w01 w11 w21 w31     panel 1: w40 w50 0 0 | w41 w51 0 0
   //
   // In bfloat16 and int8 a place holds two or four numbers that follow each other in k, and K is
-  // filled up to packed_steps; behind each panel of int8 stand the scales of its columns and, for
-  // each group of K, -128 times the sums of their codes (int32): [1 + groups, panel] words.
-  // w: the whole weight, of which the rows of panels [first, last) are read. scratch: panel * k
+  // filled up to packed_steps; with `together` 2 a panel has two places of w00's row, two of w10's
+  // and so on, then the next two; behind each panel of int8 stand the scales of its columns and,
+  // for each group of K, -128 times the sums of their codes (int32): [1 + groups, panel] words. w:
+  // the whole weight, of which the rows of panels [first, last) are read. scratch: panel * k
   // floats, any content. packed: [ceil(n / panel), panel_words(type, k)] as a whole. As exact as
   // `to_operand`. tests/kernels/test_pack.py shows the picture.
   void (*pack)(ComputeType type, const float* w, std::size_t w_stride, std::size_t n, std::size_t k,

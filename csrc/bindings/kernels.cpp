@@ -258,6 +258,7 @@ void bind_kernels(py::module_& m) {
   py::class_<Packed> packed(m, "Packed");
   kernels.def_readonly("isa", &Kernels::isa)
       .def_readonly("panel", &Kernels::panel)
+      .def_readonly("together", &Kernels::together)
       .def_readonly("has_bfloat16x3", &Kernels::has_bfloat16x3)
       .def("to_operand", &to_operand_, "compute_type"_a, "x"_a.noconvert())
       .def("linear_operand", &linear_operand_, "x"_a.noconvert(), "weight"_a, "bias"_a.noconvert(),

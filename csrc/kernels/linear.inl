@@ -13,9 +13,20 @@
 #ifdef PYROBERTA_TILES
 #include "kernels/linear_amx.inl"
 #endif
+#ifdef PYROBERTA_MATRICES
+#include "kernels/tile_matrices.inl"
+#endif
 
 namespace pyroberta::PYROBERTA_ISA {
 namespace {
+
+#ifdef PYROBERTA_MATRICES
+using Bfloat16Product = MatrixDot<false>;
+using Int8Product = MatrixDot<true>;
+#else
+using Bfloat16Product = Bfloat16Dot;
+using Int8Product = Int8Dot;
+#endif
 
 void linear_to(const LinearArgs& args, std::size_t first_panel, std::size_t last_panel,
                const Result& to) {
@@ -32,10 +43,10 @@ void linear_to(const LinearArgs& args, std::size_t first_panel, std::size_t last
   }
 #else
   if (args.type == ComputeType::bfloat16) {
-    return linear_panels<Bfloat16Dot>(args, first_panel, last_panel, to);
+    return linear_panels<Bfloat16Product>(args, first_panel, last_panel, to);
   }
   if (args.type == ComputeType::int8) {
-    return linear_panels<Int8Dot>(args, first_panel, last_panel, to);
+    return linear_panels<Int8Product>(args, first_panel, last_panel, to);
   }
 #endif
   linear_panels<Float32Dot>(args, first_panel, last_panel, to);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <type_traits>
 
 #include "kernels.h"
 #include "kernels/activate.inl"
@@ -131,7 +130,7 @@ __attribute__((always_inline)) inline void finish_tile(const LinearArgs& args,
 template <class Dot, int MR, int NV>
 void linear_tile(const LinearArgs& args, const Run& run, std::size_t r, const Result& to,
                  Prefetch next) {
-  constexpr bool kInt8 = std::is_same_v<Dot, Int8Dot>;
+  constexpr bool kInt8 = Dot::kInt8;
   const std::size_t steps = kInt8 ? packed_steps(ComputeType::int8, args.k) : 0;
   const float* scales = run.weights + steps * kPanel;  // of int8
   const std::size_t group = kInt8 ? run.from / run_steps(ComputeType::int8) : 0;
@@ -140,7 +139,7 @@ void linear_tile(const LinearArgs& args, const Run& run, std::size_t r, const Re
   const float* x = args.x + r * args.x_stride;
   tile<Dot, MR, NV>(x + run.from * Dot::kWords, args.x_stride, run.weights + run.from * kPanel,
                     run.length, acc, next,
-                    kInt8 && kDotsInt8 ? scales + (1 + group) * kPanel : nullptr);
+                    kInt8 && kCodeOffset != 0 ? scales + (1 + group) * kPanel : nullptr);
 
   const float* x_scales = x + steps * Dot::kWords + group;
   const std::size_t column = run.panel * kPanel;

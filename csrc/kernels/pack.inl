@@ -97,15 +97,23 @@ void pack_panel(ComputeType type, const float* rows, std::size_t stride, std::si
       column_trailer(row, length[i], most, inverse[i], rotation_width(k), trailer);
     }
     for (std::size_t step = 0; step < steps; step += kLanes) {
-      float block[kLanes * kLanes], turned[kLanes * kLanes];
+      float block[kLanes * kLanes];
+      [[maybe_unused]] float turned[kLanes * kLanes];
       for (std::size_t i = 0; i < kLanes; ++i) {
         const float* row = rows + (length[i] != 0 ? j + i : 0) * stride;
         weight_words(type, row, step * values, length[i], inverse[i], low, block + i * kLanes);
       }
-      transpose(block, kLanes, turned, kLanes);
       const std::size_t here = steps - step < kLanes ? steps - step : kLanes;
-      for (std::size_t s = 0; s < here; ++s) {
-        store(packed + (step + s) * kPanel + j, load(turned + s * kLanes));
+      if constexpr (kTogether == 2) {
+        for (std::size_t s = 0; s < here; s += 2)
+          for (std::size_t i = 0; i < kLanes; ++i) {
+            std::memcpy(packed + (step + s) * kPanel + 2 * (j + i), block + i * kLanes + s, 8);
+          }
+      } else {
+        transpose(block, kLanes, turned, kLanes);
+        for (std::size_t s = 0; s < here; ++s) {
+          store(packed + (step + s) * kPanel + j, load(turned + s * kLanes));
+        }
       }
     }
   }

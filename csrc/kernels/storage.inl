@@ -18,6 +18,13 @@ constexpr bool kSplits = true;
 constexpr bool kSplits = false;
 #endif
 
+// The words of a column that lie one behind the other in a panel of bfloat16 or int8.
+#ifdef PYROBERTA_MATRICES
+constexpr std::size_t kTogether = 2;
+#else
+constexpr std::size_t kTogether = 1;
+#endif
+
 // The words of K in a row of an operand or of a weight; of one part of it for bfloat16x3 in parts.
 inline std::size_t tile_steps(ComputeType type, std::size_t k) {
   return packed_steps(type == ComputeType::bfloat16x3 ? ComputeType::bfloat16 : type, k);

@@ -22,6 +22,7 @@ extern const Kernels table;
 const Kernels table = {
     .isa = PYROBERTA_STRING(PYROBERTA_ISA),
     .panel = kPanel,
+    .together = kTogether,
     .has_bfloat16x3 = kSplits,
     .operand_words = operand_words,
     .panel_words = panel_words,

@@ -31,7 +31,7 @@ __attribute__((always_inline)) inline void multiply_words(const float* a, std::s
   for (int v = 0; v < NV; ++v) row[v] = get(load(b + static_cast<std::size_t>(v) * kLanes));
 #pragma GCC unroll 8
   for (int i = 0; i < MR; ++i) {
-    const Vec ai = set(a[static_cast<std::size_t>(i) * a_stride]);
+    const Vec ai = load_one(a + static_cast<std::size_t>(i) * a_stride);
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[i][v] = multiply(ai, row[v], acc[i][v]);
   }
@@ -53,8 +53,8 @@ __attribute__((always_inline)) inline void multiply_steps(const float* a, std::s
   }
 }
 
-// The same, two steps in each turn of the loop, by which float32's products gain. (bfloat16's and
-// int8's gain nothing, and those of words in parts lose on AVX2.)
+// The same, two steps in each turn of the loop, by which float32's products gain on x86.
+// (bfloat16's and int8's gain nothing, and those of words in parts lose on AVX2.)
 template <int MR, int NV, class Multiply>
 __attribute__((always_inline)) inline void multiply_pairs(const float* a, std::size_t a_stride,
                                                           const float* b, std::size_t from,
@@ -84,16 +84,22 @@ __attribute__((always_inline)) inline void multiply_parts(const float* a, std::s
 // How some steps (kPanel words of the weight each, kWords of each row of the operand) go into the
 // accumulators, for each way of storing numbers.
 struct Float32Dot {
+  static constexpr bool kInt8 = false, kMatrices = false;
   static constexpr std::size_t kWords = 1;
   template <int MR, int NV>
   __attribute__((always_inline)) static inline void steps(const float* a, std::size_t a_stride,
                                                           const float* b, std::size_t from,
                                                           std::size_t to, Vec (&acc)[MR][NV]) {
-    multiply_pairs(a, a_stride, b, from, to, acc, fma);
+    if constexpr (kTwoSteps) {
+      multiply_pairs(a, a_stride, b, from, to, acc, fma);
+    } else {
+      multiply_steps(a, a_stride, b, from, to, 1, 0, acc, same, fma);
+    }
   }
 };
 
 struct Bfloat16Dot {
+  static constexpr bool kInt8 = false, kMatrices = false;
   static constexpr std::size_t kWords = kDotsBfloat16 ? 1 : 2;
   template <int MR, int NV>
   __attribute__((always_inline)) static inline void steps(const float* a, std::size_t a_stride,
@@ -108,6 +114,7 @@ struct Bfloat16Dot {
 };
 
 struct Int8Dot {
+  static constexpr bool kInt8 = true, kMatrices = false;
   static constexpr std::size_t kWords = kDotsInt8 ? 1 : 2;
   template <int MR, int NV>
   __attribute__((always_inline)) static inline void steps(const float* a, std::size_t a_stride,
@@ -121,21 +128,11 @@ struct Int8Dot {
   }
 };
 
-// acc[i][v] = start[v] + sum over the steps of a[i] * b[v]: the one product that all kernels share,
-// so that its order of additions is one too. a: [MR, steps * Dot::kWords; a_stride]. b: [steps,
-// kPanel]. start: NV vectors, or null for zeros.
-template <class Dot, int MR, int NV>
-__attribute__((always_inline)) inline void tile(const float* a, std::size_t a_stride,
-                                                const float* b, std::size_t steps,
-                                                Vec (&acc)[MR][NV], Prefetch next = {},
-                                                const float* start = nullptr) {
-#pragma GCC unroll 8
-  for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) {
-      acc[i][v] = start == nullptr ? zero() : load(start + static_cast<std::size_t>(v) * kLanes);
-    }
-  // A few lines every few steps: the queue of misses is short.
+// Calls step(from, to) over all steps of a tile whose weights are b, and fetches a few lines every
+// few steps: the queue of misses is short.
+template <class F>
+__attribute__((always_inline)) inline void each_step(const float* b, std::size_t steps,
+                                                     Prefetch next, const F& step) {
   std::size_t s = 0;
   constexpr std::size_t kSteps = 8;
   if ((next.lines != 0 || next.own) && steps >= kSteps) {
@@ -151,10 +148,38 @@ __attribute__((always_inline)) inline void tile(const float* a, std::size_t a_st
         __builtin_prefetch(next.at + 64 * line, 0, 2);
       }
       next.at += 64 * lines;
-      Dot::steps(a, a_stride, b, s, s + kSteps, acc);
+      step(s, s + kSteps);
     }
   }
-  Dot::steps(a, a_stride, b, s, steps, acc);
+  step(s, steps);
+}
+
+// acc[i][v] = start[v] + sum over the steps of a[i] * b[v]: the one product that all kernels share,
+// so that its order of additions is one too. a: [MR, steps * Dot::kWords; a_stride]. b: [steps,
+// kPanel]. start: NV vectors, or null for zeros; small matrices take none.
+template <class Dot, int MR, int NV>
+__attribute__((always_inline)) inline void tile(const float* a, std::size_t a_stride,
+                                                const float* b, std::size_t steps,
+                                                Vec (&acc)[MR][NV], Prefetch next = {},
+                                                const float* start = nullptr) {
+  if constexpr (Dot::kMatrices) {
+    typename Dot::template Sums<MR, NV> sums;
+    sums.begin();
+    each_step(b, steps, next, [&](std::size_t from, std::size_t to) __attribute__((always_inline)) {
+      sums.steps(a, a_stride, b, from, to);
+    });
+    sums.end(acc);
+  } else {
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) {
+        acc[i][v] = start == nullptr ? zero() : load(start + static_cast<std::size_t>(v) * kLanes);
+      }
+    each_step(b, steps, next, [&](std::size_t from, std::size_t to) __attribute__((always_inline)) {
+      Dot::steps(a, a_stride, b, from, to, acc);
+    });
+  }
 }
 
 // The rows of the next tile where `left` remain. What is less than two tiles is halved: 2 rows wait

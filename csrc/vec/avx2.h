@@ -15,6 +15,7 @@ constexpr std::size_t kLanes = 8;
 // The register tile of the products: 6 x 16 is 12 accumulators of the 16 registers.
 constexpr int kTileRows = 6;
 constexpr int kPanelVecs = 2;
+constexpr bool kTwoSteps = true;
 
 inline __m256i first(std::size_t n) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -23,6 +24,7 @@ inline __m256i first(std::size_t n) {
 
 inline Vec zero() { return _mm256_setzero_ps(); }
 inline Vec set(float a) { return _mm256_set1_ps(a); }
+inline Vec load_one(const float* p) { return set(*p); }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
 inline Vec load_first(const float* p, std::size_t n) { return _mm256_maskload_ps(p, first(n)); }
 inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a); }
@@ -133,6 +135,7 @@ V dot_bfloat16(V, V, V) = delete;
 
 // vpmaddubsw, which multiplies bytes, would saturate at 2 * 255 * 127.
 constexpr bool kDotsInt8 = false;
+constexpr int kCodeOffset = 0;
 inline Vec dot_int8(Vec a, Vec b, Vec acc) {
   const __m256i products = _mm256_madd_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b));
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(acc), products));

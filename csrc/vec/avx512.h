@@ -19,11 +19,13 @@ constexpr std::size_t kLanes = 16;
 // The register tile of the products: 6 x 64 is 24 accumulators of the 32 registers.
 constexpr int kTileRows = 6;
 constexpr int kPanelVecs = 4;
+constexpr bool kTwoSteps = true;
 
 inline __mmask16 first(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1); }
 
 inline Vec zero() { return _mm512_setzero_ps(); }
 inline Vec set(float a) { return _mm512_set1_ps(a); }
+inline Vec load_one(const float* p) { return set(*p); }
 inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
 inline Vec load_first(const float* p, std::size_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
 inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a); }
@@ -119,6 +121,7 @@ V dot_bfloat16(V, V, V) = delete;
 
 #ifdef __AVX512VNNI__
 constexpr bool kDotsInt8 = true;
+constexpr int kCodeOffset = 128;
 inline Vec dot_int8(Vec a, Vec b, Vec acc) {
   return _mm512_castsi512_ps(_mm512_dpbusd_epi32(_mm512_castps_si512(acc), _mm512_castps_si512(a),
                                                  _mm512_castps_si512(b)));
@@ -142,6 +145,7 @@ template <class V>
 V odd_bytes(V) = delete;
 #else
 constexpr bool kDotsInt8 = false;
+constexpr int kCodeOffset = 0;
 inline Vec dot_int8(Vec a, Vec b, Vec acc) {
   const __m512i products = _mm512_madd_epi16(_mm512_castps_si512(a), _mm512_castps_si512(b));
   return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(acc), products));

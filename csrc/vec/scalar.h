@@ -16,6 +16,7 @@ constexpr std::size_t kLanes = 8;
 // The register tile of the products: 4 x 8 is 8 accumulators of SSE2's 16 registers.
 constexpr int kTileRows = 4;
 constexpr int kPanelVecs = 1;
+constexpr bool kTwoSteps = true;
 
 struct Vec {
   float lane[kLanes];
@@ -39,6 +40,7 @@ inline Vec set(float a) {
   return each([&](std::size_t) { return a; });
 }
 inline Vec zero() { return set(0.0f); }
+inline Vec load_one(const float* p) { return set(read(p)); }
 inline Vec load(const float* p) {
   Vec v;
   __builtin_memcpy(&v, p, sizeof v);
@@ -196,6 +198,7 @@ template <class V>
 V dot_bfloat16(V, V, V) = delete;
 
 constexpr bool kDotsInt8 = false;
+constexpr int kCodeOffset = 0;
 inline std::int32_t half(float word, int shift) {
   return static_cast<std::int16_t>(bits_of(word) >> shift);
 }

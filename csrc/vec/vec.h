@@ -33,15 +33,20 @@ namespace {
 //   kTileRows      rows in the register tile of the products, and
 //   kPanelVecs     vectors in it: kTileRows * kPanelVecs accumulators, as many as leave registers
 //                  for one row of vectors of the weight and one number of x
+//   kTwoSteps      whether float32's products gain by two steps in each turn of their loop
 //   kDotsBfloat16  whether the set multiplies pairs of bfloat16: then it has dot_bfloat16
 //   kDotsInt8      whether it multiplies fours of bytes without saturating: see dot_int8
+//   kCodeOffset    what store_codes adds to a code, 0 or 128: with kDotsInt8, where the bytes that
+//                  dot_int8 takes of a are unsigned
 #define CONSTANT(name, ...) \
   static_assert(std::is_same_v<decltype(PYROBERTA_ISA::name), const __VA_ARGS__>)
 CONSTANT(kLanes, std::size_t);
 CONSTANT(kTileRows, int);
 CONSTANT(kPanelVecs, int);
+CONSTANT(kTwoSteps, bool);
 CONSTANT(kDotsBfloat16, bool);
 CONSTANT(kDotsInt8, bool);
+CONSTANT(kCodeOffset, int);
 #undef CONSTANT
 
 // The laws: what the kernels take for granted of them.
@@ -62,6 +67,8 @@ static_assert(kPanelVecs * kLanes % 8 == 0,
 static_assert(operand_columns(ComputeType::bfloat16) % (kPanelVecs * kLanes) == 0 &&
                   operand_columns(ComputeType::int8) % (kPanelVecs * kLanes) == 0,
               "operands are written by whole panels");
+static_assert(kCodeOffset == 0 || (kCodeOffset == 128 && kDotsInt8),
+              "codes are bytes of either sign");
 static_assert(kAttentionKeys % (kPanelVecs * kLanes) == 0, "a block of keys is whole panels");
 
 #define OPERATION(type, name, arguments) \
@@ -80,6 +87,8 @@ static_assert(kAttentionKeys % (kPanelVecs * kLanes) == 0, "a block of keys is w
 OPERATION(Vec, zero, ());
 // Every lane a.
 OPERATION(Vec, set, (float a));
+// Every lane p[0], and no more is read: set(p[0]) in the way that a product takes it fastest.
+OPERATION(Vec, load_one, (const float* p));
 // p[0] .. p[kLanes - 1], and back. Bits are kept.
 OPERATION(Vec, load, (const float* p));
 OPERATION(void, store, (float* p, Vec a));
@@ -178,15 +187,16 @@ OPERATION(void, store_bytes, (void* p, Vec a));
 OPERATION(Vec, add_ints, (Vec a, Vec b));
 // int32 lanes as the nearest floats, ties to even.
 OPERATION(Vec, from_ints, (Vec ints));
-// Adds products to the int32 lanes of acc, modulo 2^32. With kDotsInt8 the four of unsigned bytes
-// of a (codes plus 128) and signed bytes of b. Without, the two of signed 16-bit numbers above
-// -2^15: of b those that even_bytes or odd_bytes gives, of a those that store_codes stores, in the
-// same order. (AVX2's product of bytes, vpmaddubsw, would saturate at 2 * 255 * 127.)
+// Adds products to the int32 lanes of acc, modulo 2^32. With kDotsInt8 the four of bytes of a
+// (codes plus kCodeOffset, and signed where that is 0) and signed bytes of b. Without, the two of
+// signed 16-bit numbers above -2^15: of b those that even_bytes or odd_bytes gives, of a those that
+// store_codes stores, in the same order. (AVX2's product of bytes, vpmaddubsw, would saturate at 2
+// * 255 * 127.)
 OPERATION(Vec, dot_int8, (Vec a, Vec b, Vec acc));
 // kLanes numbers of [-127, 127], rounded to whole ones, ties to even, as dot_int8 takes them for a.
-// With kDotsInt8: a byte each, 128 added. Without: a signed 16-bit number each, the second and
-// third of every four exchanged, so that of a word's four codes the first word has the even ones.
-// Other numbers, and NaN, give any code for themselves.
+// With kDotsInt8: a byte each, kCodeOffset added. Without: a signed 16-bit number each, the second
+// and third of every four exchanged, so that of a word's four codes the first word has the even
+// ones. Other numbers, and NaN, give any code for themselves.
 OPERATION(void, store_codes, (void* p, Vec a));
 // Bytes 0 and 2, and 1 and 3, of each word, as signed 16-bit numbers in its lower and upper half.
 OPERATION_WHERE(!kDotsInt8, Vec, even_bytes, (V words));

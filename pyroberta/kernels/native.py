@@ -210,7 +210,9 @@ class NativeKernels:
 def layout_family(build: Any, compute_type: str) -> str:
     """``NativeKernels.family`` of one of the extension's builds, in use or not."""
     whole = compute_type == "bfloat16x3" and not build.has_bfloat16x3
-    return f"{'float32' if whole else compute_type} in panels of {build.panel}"
+    stored = "float32" if whole else compute_type
+    by_two = stored in ("bfloat16", "int8") and build.together == 2
+    return f"{stored} in panels of {build.panel}{', words by two' if by_two else ''}"
 
 
 def _float32_mask(mask: Array | None) -> Array | None:

@@ -20,8 +20,9 @@ KS = [
 
 
 # Builds that multiply pairs of bfloat16 and fours of bytes, and so store 2 bytes for one and 1 for
-# the other; the rest store a float and 2 bytes. AMX alone has bfloat16x3.
-DOTS = ("avx512_bf16", "amx")
+# the other; the rest store a float and 2 bytes. NEON's bytes are signed. AMX alone has bfloat16x3.
+DOTS_BFLOAT16 = ("avx512_bf16", "amx", "neon_matrices")
+DOTS_INT8 = (*DOTS_BFLOAT16, "neon_dot")
 
 
 def filled(k, to):
@@ -35,12 +36,12 @@ def operand(kernels, name, x):
 
 def meant(kernels, name, words, k):
     """The words of an operand that mean something: AMX's rows may end in some of any content."""
-    dots, splits = kernels.isa in DOTS, kernels.isa == "amx"
+    splits = kernels.isa == "amx"
     width = {
         "float32": k,
         "bfloat16x3": filled(k, 32) if splits else k,
-        "bfloat16": filled(k, 32) // (2 if dots else 1),
-        "int8": filled(k, 64) // (4 if dots else 2) + -(-k // INT8_GROUP),
+        "bfloat16": filled(k, 32) // (2 if kernels.isa in DOTS_BFLOAT16 else 1),
+        "int8": filled(k, 64) // (4 if kernels.isa in DOTS_INT8 else 2) + -(-k // INT8_GROUP),
     }[name]
     if splits and name != "float32":
         assert words.shape[1] % 32 == 16  # cache lines, an odd number of them
@@ -53,7 +54,7 @@ def meant(kernels, name, words, k):
 def bfloat16_halves(kernels, x):
     """The operand as the upper halves of float32 ``[rows, K filled up]``."""
     words = meant(kernels, "bfloat16", operand(kernels, "bfloat16", x), x.shape[1])
-    if kernels.isa in DOTS:
+    if kernels.isa in DOTS_BFLOAT16:
         return words.view(np.uint16)
     bits = words.view(np.uint32)
     assert not (bits & 0xFFFF).any()
@@ -63,14 +64,17 @@ def bfloat16_halves(kernels, x):
 def int8_codes(kernels, x):
     """The operand as codes ``[rows, k]`` and scales ``[rows, groups]``.
 
-    The bytes are 128 + code, the 16-bit codes in the order 0, 2, 1, 3 of each four.
+    The bytes are 128 + code, on NEON the code; the 16-bit codes are in the order 0, 2, 1, 3 of each
+    four.
     """
     rows, k = x.shape
     words = meant(kernels, "int8", operand(kernels, "int8", x), k)
     codes, scales = np.split(words, [words.shape[1] - -(-k // INT8_GROUP)], axis=1)
     codes = np.ascontiguousarray(codes)
-    if kernels.isa in DOTS:
+    if kernels.isa in ("avx512_bf16", "amx"):
         whole = codes.view(np.uint8).astype(np.int64) - 128
+    elif kernels.isa in DOTS_INT8:
+        whole = codes.view(np.int8).astype(np.int64)
     else:
         fours = codes.view(np.int16).reshape(rows, -1, 4)
         whole = fours[:, :, [0, 2, 1, 3]].reshape(rows, filled(k, 64))

@@ -15,15 +15,33 @@ BFLOAT16X3, BFLOAT16, INT8 = map(COMPUTE_TYPES.index, ("bfloat16x3", "bfloat16",
 
 
 # reference.pack puts words of any kind in panels.
-def pack_bfloat16(weight, panel):
+def by_two(panels, steps):
+    """Panels ``[panels, rows, panel]`` with their first ``steps`` rows two by two: two words of a
+    column, then those of the next one."""
+    count, _, panel = panels.shape
+    words = panels[:, :steps].reshape(count, steps // 2, 2, panel)
+    beside = words.transpose(0, 1, 3, 2).reshape(count, steps, panel)
+    return np.concatenate([beside, panels[:, steps:]], axis=1)
+
+
+def by_one(panels, steps):
+    """``by_two`` undone."""
+    count, _, panel = panels.shape
+    words = panels[:, :steps].reshape(count, steps // 2, panel, 2)
+    rows = words.transpose(0, 1, 3, 2).reshape(count, steps, panel)
+    return np.concatenate([rows, panels[:, steps:]], axis=1)
+
+
+def pack_bfloat16(weight, panel, together=1):
     """Pairs that follow each other in k, the first in the lower half; k filled up to 32."""
     n, k = weight.shape
     halves = np.zeros((n, -(-k // 32) * 32), np.uint32)
     halves[:, :k] = round_bfloat16(weight).view(np.uint32) >> 16
-    return reference.pack(halves[:, 0::2] | halves[:, 1::2] << 16, panel)
+    panels = reference.pack(halves[:, 0::2] | halves[:, 1::2] << 16, panel)
+    return by_two(panels, panels.shape[1]) if together == 2 else panels
 
 
-def pack_int8(codes, scales, panel):
+def pack_int8(codes, scales, panel, together=1):
     """Fours of codes, the first in the lowest byte, k filled up to 64; then the trailer.
 
     The trailer of a column is its scale, and of each group -128 times the sum of its codes.
@@ -35,7 +53,9 @@ def pack_int8(codes, scales, panel):
     groups = [codes[:, at : at + INT8_GROUP].sum(axis=1) for at in range(0, k, INT8_GROUP)]
     offsets = [(-128 * total).astype(np.int32).view(np.uint32) for total in groups]
     columns = [fours, scales.astype(np.float32).view(np.uint32)[:, None]]
-    return reference.pack(np.concatenate([*columns, *(o[:, None] for o in offsets)], axis=1), panel)
+    words = np.concatenate([*columns, *(o[:, None] for o in offsets)], axis=1)
+    panels = reference.pack(words, panel)
+    return by_two(panels, fours.shape[1]) if together == 2 else panels
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (6, 2), (64, 16), (65, 17), (130, 33), (16, 3)])
@@ -69,6 +89,15 @@ def test_the_packing_of_this_file_draws_pairs_and_fours():
     assert panel[17].view(np.int32).tolist() == [-256, -384, 0, 0]
 
 
+def test_the_packing_of_this_file_puts_words_by_two():
+    w = np.arange(1, 9, dtype=np.float32).reshape(2, 4)
+    words = pack_bfloat16(w, 2)[0]
+    (panel,) = pack_bfloat16(w, 2, together=2)
+    assert panel.shape == (16, 2)
+    assert panel[0].tolist() == words[:2, 0].tolist()
+    assert panel[1].tolist() == words[:2, 1].tolist()
+
+
 # Columns around a panel (8 to 64), K around the fill (32 and 64) and the columns turned together.
 SHAPES = [
     (1, 1), (6, 2), (64, 16), (65, 17), (130, 33), (16, 3), (7, 64), (9, 65), (20, 96), (3, 768),
@@ -87,14 +116,16 @@ def uneven(rng, n, k):
 def test_bfloat16_is_laid_out_in_pairs(kernels, rng, n, k):
     weight = uneven(rng, n, k)
     layout = _core.Packed(kernels, weight, BFLOAT16).layout()
-    np.testing.assert_array_equal(layout.view(np.uint32), pack_bfloat16(weight, kernels.panel))
+    np.testing.assert_array_equal(
+        layout.view(np.uint32), pack_bfloat16(weight, kernels.panel, kernels.together)
+    )
 
 
 @pytest.mark.parametrize(("n", "k"), SHAPES)
 def test_int8_is_laid_out_in_fours_and_a_trailer(kernels, rng, n, k):
     weight = uneven(rng, n, k)
     layout = _core.Packed(kernels, weight, INT8).layout()
-    want = pack_int8(*quantise_columns(weight), kernels.panel)
+    want = pack_int8(*quantise_columns(weight), kernels.panel, kernels.together)
     np.testing.assert_array_equal(layout.view(np.uint32), want)
 
 
@@ -113,9 +144,14 @@ def test_bfloat16x3_is_a_panel_of_high_parts_and_one_of_low_or_float32(kernels, 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_nan_in_a_row_of_the_weight_makes_its_scale_nan_and_changes_no_other(kernels, rng, value):
     weight = rng.normal(size=(21, 100)).astype(np.float32)
-    clean = _core.Packed(kernels, weight, INT8).layout()
+
+    def layout_of_weight():
+        layout = _core.Packed(kernels, weight, INT8).layout()
+        return by_one(layout, 32) if kernels.together == 2 else layout
+
+    clean = layout_of_weight()
     weight[9, 60] = value
-    layout = _core.Packed(kernels, weight, INT8).layout()
+    layout = layout_of_weight()
     panel, column = divmod(9, kernels.panel)
     assert np.isnan(layout[panel, 32, column])  # the words of 100 codes are 32
     same = np.ones(layout.shape, bool)

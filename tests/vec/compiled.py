@@ -30,7 +30,7 @@ def builds() -> dict[str, list[str]]:
 
 def runs_here(build: str) -> bool:
     """Whether this CPU runs the build: the one with no flags always, others as the kernels say."""
-    return not builds()[build] or support.runs_here(build)
+    return builds().get(build) == [] or support.runs_here(build)
 
 
 def compiler() -> str | None:
@@ -88,6 +88,7 @@ class Vectors:
         self.lanes = int(self._library.vec_lanes())
         self.dots_bfloat16 = bool(self._library.vec_dots_bfloat16() & 1)
         self.dots_int8 = bool(self._library.vec_dots_int8() & 1)
+        self.code_offset = int(self._library.vec_code_offset())
         self._library.edge_of_memory.restype = ctypes.c_void_p
         self._library.faults.restype = ctypes.c_bool
 

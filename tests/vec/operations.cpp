@@ -97,6 +97,7 @@ extern "C" {
 OPERATION(zero)
 OPERATION(set)
 OPERATION(load)
+OPERATION(load_one)
 OPERATION(store)
 OPERATION(load_first)
 OPERATION(store_first)
@@ -157,6 +158,7 @@ OPERATION_WHERE(odd_bytes, V)
 std::size_t vec_lanes() { return kLanes; }
 bool vec_dots_bfloat16() { return kDotsBfloat16; }
 bool vec_dots_int8() { return kDotsInt8; }
+int vec_code_offset() { return kCodeOffset; }
 
 // The end of some pages that may be touched, before one that may not.
 char* edge_of_memory() {

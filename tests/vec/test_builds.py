@@ -6,6 +6,7 @@ import ast
 import re
 
 import pytest
+from builds import ISAS
 from vec.compiled import CSRC, HERE, builds, compile_cpp, compiler, runs_here, vectors_of
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="vectors: there is no C++ compiler")
@@ -39,11 +40,18 @@ def test_each_operation_has_a_test():
     assert set(vocabulary()) <= tested
 
 
+def includes(build: str, header: str) -> bool:
+    """Whether csrc/isa/<build>.cpp includes this header of csrc/vec."""
+    return f'"vec/{header}"' in (CSRC / f"isa/{build}.cpp").read_text()
+
+
 @needs_compiler
 @pytest.mark.parametrize("header", sorted(file.name for file in CSRC.glob("vec/*.h")))
 def test_each_header_can_be_read_alone(header):
-    includes = {build: (CSRC / f"isa/{build}.cpp").read_text() for build in builds()}
-    flags = next((builds()[b] for b, text in includes.items() if f'"vec/{header}"' in text), [])
+    of = {name: builds().get(name) for name in ISAS if includes(name, header)}
+    if of and not any(flags is not None for flags in of.values()):
+        pytest.skip(f"{header} is of another processor")
+    flags = next((flags for flags in of.values() if flags is not None), [])
     done = compile_cpp(*flags, "-fsyntax-only", "-x", "c++", str(CSRC / f"vec/{header}"))
     assert done.returncode == 0, done.stderr
 
@@ -76,7 +84,9 @@ def test_a_set_that_breaks_a_law_does_not_compile(broken, tmp_path):
     assert text.count(old) == 1
     header = tmp_path / "set.h"
     header.write_text(text.replace(old, new))
-    done = compile_cpp("-fsyntax-only", "-include", str(header), str(CSRC / "vec/vec.h"))
+    done = compile_cpp(
+        "-fsyntax-only", "-x", "c++", "-include", str(header), str(CSRC / "vec/vec.h")
+    )
     assert done.returncode != 0
     assert said in done.stderr
 

@@ -20,6 +20,15 @@ def test_set(vectors):
     assert_bits(vectors.give("set", a, each=vectors.lanes), want)
 
 
+def test_load_one(vectors):
+    values = any_bits(20)
+    out = np.empty(vectors.lanes, np.float32)
+    for value in values:  # nothing behind it is read
+        address = vectors.at_edge(np.atleast_1d(value))
+        assert not vectors.call("load_one", address, out=out, step=0)
+        assert_bits(out, np.repeat(value, vectors.lanes))
+
+
 def test_load(vectors):
     values = any_bits(vectors.lanes)
     out = np.empty(vectors.lanes, np.float32)

@@ -105,8 +105,12 @@ def test_dot_int8(vectors):
     shape = (2000, vectors.lanes)
     if vectors.dots_int8:
         a = RNG.integers(0, 256, (*shape, 4)).astype(np.uint8)
+        if vectors.code_offset == 0:
+            a = a.view(np.int8)
         b = RNG.integers(-128, 128, (*shape, 4)).astype(np.int8)
-        a[:9], b[:9] = 255, RNG.choice([-128, 127], (9, vectors.lanes, 1))  # nothing saturates
+        a[:9] = np.iinfo(a.dtype).max  # nothing saturates
+        a[:4] = np.iinfo(a.dtype).min
+        b[:9] = RNG.choice([-128, 127], (9, vectors.lanes, 1))
     else:
         a, b = RNG.integers(-(2**15) + 1, 2**15, (2, *shape, 2)).astype(np.int16)
         a[:9], b[:9] = RNG.choice([1 - 2**15, 2**15 - 1], (2, 9, vectors.lanes, 2))
@@ -117,7 +121,7 @@ def test_dot_int8(vectors):
 def codes_as_stored(vectors: Vectors, codes: np.ndarray) -> np.ndarray:
     """The bytes of codes [count, numbers], as dot_int8 takes them."""
     if vectors.dots_int8:
-        return (codes + 128).astype(np.uint8)
+        return (codes + vectors.code_offset).astype(np.uint8)
     fours = codes.reshape(len(codes), -1, 4)[:, :, [0, 2, 1, 3]]
     return fours.reshape(codes.shape).astype(np.int16).view(np.uint8)
 
@@ -198,6 +202,6 @@ def test_codes_meet_the_bytes_of_their_columns(vectors):
             acc = vectors.give("dot_int8", a[step * len(parts) + part][None], b, acc)
     got = acc.view(np.int32)[0].astype(np.int64)
     if vectors.dots_int8:
-        got -= 128 * weights.sum(axis=(0, 2), dtype=np.int64)
+        got -= vectors.code_offset * weights.sum(axis=(0, 2), dtype=np.int64)
     want = np.einsum("sc,snc->n", codes.reshape(lanes, 4), weights.astype(np.float64))
     np.testing.assert_array_equal(got, want)

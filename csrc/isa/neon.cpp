@@ -1,0 +1,3 @@
+#include "vec/neon.h"
+
+#include "kernels/table.inl"
