@@ -48,7 +48,7 @@ def assert_one(call: Any) -> None:
         got = call(kernels)
         same = (got.view(np.uint32) == want.view(np.uint32)) | (np.isnan(got) & np.isnan(want))
         assert same.all(), (
-            f"{kernels.isa()} and {HERE[0].isa()} differ at {np.argwhere(~same)[0]}: "
+            f"{kernels.isa} and {HERE[0].isa} differ at {np.argwhere(~same)[0]}: "
             f"{got[~same][0].hex()} and {want[~same][0].hex()}"
         )
 
@@ -56,7 +56,9 @@ def assert_one(call: Any) -> None:
 seeds = st.integers(0, 2**32 - 1)
 spreads = st.sampled_from([0, 3, 20, 60])
 # Those of the C library alone, whose own bits differ from one to the next, are the same here too.
-activations = st.integers(0, len(ACTIVATIONS) - 1)
+activations = st.sampled_from(
+    [i for i, name in enumerate(ACTIVATIONS) if name not in ("softmax", "log_softmax")]
+)
 
 
 @examples(60)
