@@ -1,9 +1,8 @@
 // The products of bfloat16 and int8 over small matrices (vec/neon_matrices.h): two rows of the
 // operand and two columns of the weight to an instruction, twice the products of a dot product.
 //
-// A panel has two words of a column one behind the other, then those of the next column: kTogether
-// is 2.
-// Sums are kept as quarters, two rows of two columns, until a tile is done.
+// A panel has two words of a column one behind the other, then those of the next column (kTogether
+// is 2). Sums are kept as quarters, two rows of two columns, until a tile is done.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +14,7 @@ namespace pyroberta::PYROBERTA_ISA {
 namespace {
 
 // acc += words [from, to) of each of MR rows times those of the panel: `from` and `to` are
-// multiples of 4. An odd row goes with itself.
+// even. An odd row goes with itself.
 template <int MR, int NV, class Multiply>
 __attribute__((always_inline)) inline void multiply_quarters(const float* a, std::size_t a_stride,
                                                              const float* b, std::size_t from,

@@ -50,6 +50,7 @@ def includes(build: str, header: str) -> bool:
 def test_each_header_can_be_read_alone(header):
     of = {name: builds().get(name) for name in ISAS if includes(name, header)}
     if of and not any(flags is not None for flags in of.values()):
+        # Its intrinsics do not parse here; they are read where they are built (.ci/aarch64).
         pytest.skip(f"{header} is of another processor")
     flags = next((flags for flags in of.values() if flags is not None), [])
     done = compile_cpp(*flags, "-fsyntax-only", "-x", "c++", str(CSRC / f"vec/{header}"))
