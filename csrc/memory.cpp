@@ -1,17 +1,13 @@
 // The contract is in memory.h.
 #include "memory.h"
 
-#include <pthread.h>
-
-#include <cstdlib>
+#include <cstddef>
 #include <limits>
 #include <mutex>
 #include <new>
 #include <utility>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "system.h"
 
 namespace pyroberta {
 namespace {
@@ -21,7 +17,7 @@ namespace {
 std::mutex mutex;
 void lock() { mutex.lock(); }
 void unlock() { mutex.unlock(); }
-[[maybe_unused]] const int handlers_set = pthread_atfork(lock, unlock, unlock);
+[[maybe_unused]] const bool handlers_set = at_fork(lock, unlock, unlock);
 
 }  // namespace
 
@@ -32,15 +28,12 @@ Buffer::Buffer(std::size_t size) : size_(size) {
   const bool huge = size * sizeof(float) >= 4 * kHuge;
   const std::size_t align = huge ? kHuge : kLine;
   const std::size_t bytes = (size * sizeof(float) + align) / align * align;
-  void* p = std::aligned_alloc(align, bytes);
+  void* p = take_memory(align, bytes, huge);
   if (p == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-  if (huge) madvise(p, bytes, MADV_HUGEPAGE);
-#endif
   data_.reset(static_cast<float*>(p));
 }
 
-void Buffer::Free::operator()(float* p) const { std::free(p); }
+void Buffer::Free::operator()(float* p) const { give_back_memory(p); }
 
 Buffer Workspaces::take(std::size_t size) {
   {

@@ -1,14 +1,11 @@
 // The contract is in packing.h.
 #include "packing.h"
 
-#include <sys/types.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 
 #include "memory.h"
+#include "system.h"
 #include "threads/team.h"
 
 namespace pyroberta {
@@ -27,19 +24,6 @@ void pack(const Kernels& kernels, ComputeType type, const float* w, std::size_t 
 
 namespace {
 
-// Fills `size` bytes from the file, over short reads and interruptions.
-bool read_all(int file, std::uint64_t offset, std::size_t size, char* to) {
-  while (size != 0) {
-    const ssize_t count = pread(file, to, size, static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    to += count;
-    offset += static_cast<std::uint64_t>(count);
-    size -= static_cast<std::size_t>(count);
-  }
-  return true;
-}
-
 // Rows [first, first + count) of the weight, one after the other to `to`.
 bool read_rows(const std::vector<FileRows>& parts, std::size_t first, std::size_t count,
                std::size_t k, float* to) {
@@ -47,8 +31,7 @@ bool read_rows(const std::vector<FileRows>& parts, std::size_t first, std::size_
   for (const FileRows& part : parts) {
     if (first < part.rows && count != 0) {
       const std::size_t here = std::min(count, part.rows - first);
-      if (!read_all(part.file, part.offset + first * row, here * row,
-                    reinterpret_cast<char*>(to))) {
+      if (!read_at(part.file, part.offset + first * row, here * row, reinterpret_cast<char*>(to))) {
         return false;
       }
       to += here * k;

@@ -1,11 +1,9 @@
 // The contract is in gil.h.
 #include "bindings/gil.h"
 
-#include <pthread.h>
-#include <unistd.h>
-
 #include <atomic>
 
+#include "system.h"
 #include "threads/floating_point.h"
 
 namespace pyroberta {
@@ -15,10 +13,6 @@ namespace {
 std::atomic<unsigned long> main_thread{0};
 
 void after_fork_in_child() { main_thread.store(PyThread_get_thread_ident()); }
-
-[[noreturn]] void wait_for_ever() {
-  for (;;) pause();
-}
 
 void take_gil(PyThreadState* state) noexcept {
   // pthread_exit, which Python calls here where it is ending, unwinds by an exception; a handler
@@ -51,7 +45,7 @@ void find_main_thread() {
   namespace py = pybind11;
   const py::object ident = py::module_::import("threading").attr("main_thread")().attr("ident");
   main_thread.store(ident.cast<unsigned long>());
-  pthread_atfork(nullptr, nullptr, after_fork_in_child);
+  at_fork(nullptr, nullptr, after_fork_in_child);
 }
 
 }  // namespace pyroberta

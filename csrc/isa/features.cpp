@@ -1,13 +1,13 @@
 // The contract is in features.h. Compiled with the baseline flags: see isa/builds.cpp.
 #include "isa/features.h"
 
+#include "system.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 #if defined(__linux__)
 #include <sys/auxv.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
@@ -60,18 +60,11 @@ bool cpu_has_avx512_bf16() { return bit(cpuid(7, 1).eax, 5) && saves_avx512(); }
 bool cpu_has_amx_tile() { return true; }
 bool cpu_has_amx_bf16() { return true; }
 bool cpu_has_amx_int8() { return true; }
-#elif defined(__linux__)
-// And the system's permission to use the tile state, which has to be asked for once in a process
-// (arch_prctl, code 0x1023).
-bool cpu_has_amx_tile() {
-  return bit(cpuid(7, 0).edx, 24) && saves(0x60000) && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
-}
+#else
+// And the system's permission to use the tile state.
+bool cpu_has_amx_tile() { return bit(cpuid(7, 0).edx, 24) && saves(0x60000) && permit_amx_tiles(); }
 bool cpu_has_amx_bf16() { return bit(cpuid(7, 0).edx, 22); }
 bool cpu_has_amx_int8() { return bit(cpuid(7, 0).edx, 25); }
-#else
-bool cpu_has_amx_tile() { return false; }
-bool cpu_has_amx_bf16() { return false; }
-bool cpu_has_amx_int8() { return false; }
 #endif
 
 #elif defined(__aarch64__) && defined(__linux__)

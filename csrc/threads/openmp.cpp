@@ -3,12 +3,12 @@
 // run on, how long they spin, and that a program ends (libgomp: "Thread creation failed") where the
 // system gives no thread.
 #include <omp.h>
-#include <pthread.h>
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 
+#include "system.h"
 #include "threads/team.h"
 
 namespace pyroberta {
@@ -35,7 +35,7 @@ bool take(Share& share, bool last, std::size_t& task) {
 
 // GNU's library keeps a thread's helpers over a fork, and its next region waits for them for ever.
 std::atomic<bool> forked{false};
-const bool handler_set = pthread_atfork(nullptr, nullptr, [] { forked.store(true); }) == 0;
+const bool handler_set = at_fork(nullptr, nullptr, [] { forked.store(true); });
 
 }  // namespace
 

@@ -5,9 +5,6 @@
 // waits at the end of a region for threads that have nothing to do: where another process takes one
 // of two cores, a short call then takes far longer than with this pool.
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -18,6 +15,7 @@
 #include <system_error>
 #include <thread>
 
+#include "system.h"
 #include "threads/placement.h"
 #include "threads/team.h"
 
@@ -204,23 +202,18 @@ void after_fork_in_child() {
 }
 
 // Set when the extension is loaded, so that no fork comes before them.
-const bool handlers_set =
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
+const bool handlers_set = at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
 
 // So many helpers, or as many as the system gives; says how many there are.
 int ensure_helpers(int wanted) {
   const std::lock_guard<std::mutex> lock(pool_mutex);
   if (!handlers_set || helpers >= wanted) return helpers;
-  // Signals are for the threads of the program.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked in_helpers;
   try {
     for (; helpers < wanted; ++helpers) std::thread(be_a_helper).detach();
   } catch (const std::system_error&) {
   } catch (const std::bad_alloc&) {
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return helpers;
 }
 
