@@ -27,7 +27,7 @@ class SentenceVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         prompt_name: of the model's prompts, the one to put before each text.
         normalize: scale each vector to length 1.
         truncate_dim: keep so many of a vector's first numbers; ``None``: all.
-        compute_type: as for ``from_pretrained``; ``None``: the default.
+        compute_type, embedding_type: as for ``from_pretrained``; ``None``: the default.
         batch_tokens: the most tokens that are computed together.
 
     Example:
@@ -45,6 +45,7 @@ class SentenceVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         normalize: bool = True,
         truncate_dim: int | None = None,
         compute_type: str | None = None,
+        embedding_type: str | None = None,
         batch_tokens: int = 2048,
     ) -> None:
         # As scikit-learn wants it: nothing is checked or opened before fit.
@@ -53,6 +54,7 @@ class SentenceVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.normalize = normalize
         self.truncate_dim = truncate_dim
         self.compute_type = compute_type
+        self.embedding_type = embedding_type
         self.batch_tokens = batch_tokens
 
     def fit(self, X: Any, y: Any = None) -> SentenceVectorizer:
@@ -89,8 +91,9 @@ class SentenceVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def _open(self) -> None:
         options: dict[str, Any] = {"batch_tokens": self.batch_tokens}
-        if self.compute_type is not None:
-            options["compute_type"] = self.compute_type
+        for name in ("compute_type", "embedding_type"):
+            if getattr(self, name) is not None:
+                options[name] = getattr(self, name)
         self.encoder_ = SentenceEncoder(self.path, **options)
 
     def __sklearn_tags__(self) -> Any:

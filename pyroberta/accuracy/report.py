@@ -83,6 +83,7 @@ class AccuracyReport:
         model_class: what it was opened as.
         against: the exact model's compute type: ``"float64"`` (on the reference backend) or
             ``"float32"`` (native).
+        embedding_type: of the types' word tables, or ``None``: as the file has it.
         kernels: the build that the types ran on, as ``PYROBERTA_ISA`` names it, or
             ``"reference"``.
         version: of this package.
@@ -96,6 +97,7 @@ class AccuracyReport:
     model: str
     model_class: str
     against: str
+    embedding_type: str | None
     kernels: str
     version: str
     texts: int
@@ -126,6 +128,8 @@ def _table(report: AccuracyReport) -> str:
         "against": report.against,
         "kernels": report.kernels,
     }
+    if report.embedding_type is not None:
+        head["words in"] = report.embedding_type
     parts = ["\n".join(f"{name:9}{value}" for name, value in head.items())]
     parts += ["\n".join(_lines(_blocks(one))) for one in report.types]
     parts.append("\n".join(_lines(_summary(report))))

@@ -47,6 +47,7 @@ def compare(
     *,
     revision: str | None = None,
     against: str = "float64",
+    embedding_type: str | None = None,
     architecture: str | None = None,
     pooling: str | Sequence[str] | None = None,
     limit: int | None = None,
@@ -76,6 +77,8 @@ def compare(
         compute_types: of the native backend; ``None``: all that there are, but for ``against``.
         revision: of a Hub name: a branch, a tag or a commit.
         against: the exact type: ``"float64"``, on the reference backend, or ``"float32"``.
+        embedding_type: what the compared models keep their word table in, as for
+            ``from_pretrained``; the exact one's is as the file has it.
         architecture: as for ``from_pretrained``; ``"base"`` leaves a head out.
         pooling: how the vector of a text is made of its tokens', as for
             ``pipeline("sentence-embedding")``; ``None``: as the folder says.
@@ -138,7 +141,7 @@ def compare(
 
     sentence.vectors.width(config.hidden_size)  # refused before anything is computed
     vector = functools.partial(sentence.vectors, skipped=reader.skipped)
-    models = {name: load(compute_type=name) for name in types}
+    models = {name: load(compute_type=name, embedding_type=embedding_type) for name in types}
     measurement = Measurement(
         load(**_AGAINST[against]),
         models,
@@ -156,6 +159,7 @@ def compare(
         model=str(given),
         model_class=kind.__name__,
         against=against,
+        embedding_type=embedding_type,
         kernels=build_in_use(),
         version=__version__,
         texts=measurement.rows,

@@ -8,10 +8,12 @@ from .formats import Checkpoint, open_checkpoint
 from .names import find_prefix
 from .packed import PackedSource, is_packed
 from .reader import Tensor, read_tensors
-from .source import ArraySource, FileSource, RandomSource, Source, Table
+from .source import ArraySource, FileSource, RandomSource, Source
+from .table import EMBEDDING_TYPES, Table, check_embedding_type, narrow
 from .writer import Part, save_checkpoint, save_packed, save_tensors
 
 __all__ = [
+    "EMBEDDING_TYPES",
     "PACKED_FILE",
     "ArraySource",
     "BlockTensors",
@@ -25,8 +27,10 @@ __all__ = [
     "Tensor",
     "block_layers",
     "blocks_shapes",
+    "check_embedding_type",
     "find_prefix",
     "is_packed",
+    "narrow",
     "open_checkpoint",
     "read_tensors",
     "save_checkpoint",

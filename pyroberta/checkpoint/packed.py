@@ -2,7 +2,8 @@
 
 It is a safetensors file. Beside the tensors that are used as they are (embeddings, norms of heads,
 biases), under their own names, stand the packed ones, each as bytes under ``packed.`` and its name;
-its metadata say what they are packed for. Several processes that open one file share its pages.
+its metadata say what they are packed for. A word table that was narrowed stands under ``table.``
+and its name, int8's scales beside it. Several processes that open one file share its pages.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Array, Shapes
+from ..checks import excerpt
 from ..compute_types import COMPUTE_TYPES
 from ..errors import CheckpointError, InputError
 from ..opening.files import PACKED_FILE
@@ -25,6 +27,7 @@ from .open_file import OpenFile
 from .pair import check_pair
 from .reader import Tensor, read_header_of
 from .source import FileSource
+from .table import Int8Table, Table, scales_shape
 
 if TYPE_CHECKING:
     from .adapter import Adapter
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 LAYOUT = "1"
 FORMAT = "pyroberta-packed"
 PREFIX = "packed."
+TABLE = "table."
+_WORDS, _SCALES = "embeddings.word_embeddings.weight", ".scales"
 LINE = 64  # bytes of a cache line: packed tensors are of whole ones
 # Stands in the header for the checksum while that is computed, over the file as it is then.
 NO_CHECKSUM = "0" * 64
@@ -50,6 +55,7 @@ class PackedSource(FileSource):
         file: the packed file, open.
         compute_type: what it was packed for.
         family: the layout of the packed tensors; see ``NativeKernels.family``.
+        embedding_type: what its word table was narrowed to, or ``None``.
         sha256: of the file with zeros in place of this number.
 
     Raises:
@@ -71,7 +77,7 @@ class PackedSource(FileSource):
         self.compute_type, self.family = metadata["compute_type"], metadata["family"]
         self.sha256 = metadata["sha256"]
         shapes = _read_shapes(file, metadata["shapes"])
-        tensors = {n: t for n, t in header.items() if not n.startswith(PREFIX)}
+        tensors = {n: t for n, t in header.items() if not n.startswith((PREFIX, TABLE))}
         self._packed = {
             name.removeprefix(PREFIX): tensor
             for name, tensor in header.items()
@@ -80,6 +86,17 @@ class PackedSource(FileSource):
         _check_packed(file, self._packed, shapes, tensors)
         for name, shape in shapes.items():  # what stands in packed tensors can be listed, not read
             tensors[name] = Tensor(name, IN_PACKED, shape, self.file, 0, 0)
+        self._narrow = {n.removeprefix(TABLE): t for n, t in header.items() if n.startswith(TABLE)}
+        self.embedding_type = _check_narrow(file, self._narrow)
+        if self.embedding_type is not None:
+            narrow = Tensor(_WORDS, IN_PACKED, self._narrow[_WORDS].shape, self.file, 0, 0)
+            words = tensors.setdefault(_WORDS, narrow)
+            if _WORDS in shapes or words.shape != narrow.shape:
+                raise CheckpointError(
+                    f"{file} must hold {TABLE}{_WORDS} with the shape of {_WORDS} beside it, "
+                    f"{list(words.shape)}, and in no packed tensor, not {list(narrow.shape)}"
+                )
+        self._tables: dict[str, Table] = {}  # one of each, though its bytes are read
         super().__init__(tensors, memory_map=memory_map)
 
     @property
@@ -111,8 +128,31 @@ class PackedSource(FileSource):
 
     def packed(self, name: str) -> Array | None:
         tensor = self._packed.get(name)
-        if tensor is None:
-            return None
+        return None if tensor is None else self._bytes_of(tensor, name)
+
+    def narrow(self, name: str) -> Table | None:
+        if name in self._narrow and name not in self._tables:
+            self._tables[name] = self._read_narrow(name)
+        return self._tables.get(name)
+
+    def _read_narrow(self, name: str) -> Table:
+        tensor = self._narrow[name]
+        bits = self._bytes_of(tensor, name)
+        if tensor.dtype == "F16":
+            return Table(bits.view("<f2").reshape(tensor.shape), "F16")
+        scales = self._narrow[name + _SCALES]
+        return Int8Table(
+            bits.view(np.int8).reshape(tensor.shape),
+            self._bytes_of(scales, scales.name).view("<f4").reshape(scales.shape),
+        )
+
+    def table(self, name: str) -> Table:
+        narrow = self.narrow(name)
+        only = narrow is not None and self._tensors[name].dtype == IN_PACKED
+        return narrow if narrow is not None and only else super().table(name)
+
+    def _bytes_of(self, tensor: Tensor, name: str) -> Array:
+        """Mapped or read, aligned to a line where the file has it so."""
         if self._memory_map:
             mapped = self.file.map(tensor.offset, tensor.size, name)
             if mapped is not None:
@@ -144,6 +184,15 @@ class PackedSource(FileSource):
                 "PYROBERTA_ISA"
             )
 
+    def pick_embedding_type(self, wanted: str | None) -> str | None:
+        """What the word table is in, where ``wanted`` allows it. Raises CheckpointError."""
+        if self.embedding_type is not None and wanted not in (None, self.embedding_type):
+            raise CheckpointError(
+                f"embedding_type must be {self.embedding_type!r} or None, as {self.file} was "
+                f"packed, not {wanted!r}"
+            )
+        return self.embedding_type if wanted is None else wanted
+
     def verify(self) -> None:
         """Raise CheckpointError unless the file is as it was written."""
         import hashlib
@@ -160,6 +209,26 @@ class PackedSource(FileSource):
                 f"{self.file} must have the checksum {self.sha256}, not {digest.hexdigest()}: "
                 "it was changed since it was written"
             )
+
+
+def _check_narrow(file: Path, tensors: Mapping[str, Tensor]) -> str | None:
+    """The ``embedding_type`` of a narrowed word table. Raises CheckpointError."""
+    if not tensors:
+        return None
+    words = tensors.get(_WORDS)
+    kinds = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    if words is not None and len(words.shape) == 2:
+        if kinds == {_WORDS: ("F16", words.shape)}:
+            return "float16"
+        if kinds == {
+            _WORDS: ("I8", words.shape),
+            _WORDS + _SCALES: ("F32", scales_shape(words.shape)),
+        }:
+            return "int8"
+    raise CheckpointError(
+        f"{file} must hold its narrowed word table as {TABLE}{_WORDS}, F16, or I8 and its scales, "
+        f"not as {excerpt(kinds)}"
+    )
 
 
 def is_packed(path: str | os.PathLike[str]) -> bool:

@@ -14,54 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..arrays import Array, IntArray, Shapes
+from ..arrays import Array, Shapes
 from .formats import open_checkpoint
 from .names import check, rename
-from .reader import Tensor, widen
+from .reader import Tensor
+from .table import Table
 
 if TYPE_CHECKING:
     from .adapter import Adapter
-
-
-class Table:
-    """A tensor whose rows are gathered: mapped from its file, and never copied as a whole.
-
-    Args:
-        raw: ``[rows, cols]``, the bits as stored.
-        stored: their dtype in the file's terms, e.g. ``"BF16"``.
-    """
-
-    def __init__(self, raw: Array, stored: str = "F32") -> None:
-        # Replaced as one, so that no thread sees the bits of one dtype under another's name.
-        self._bits = (raw, stored)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """``(rows, cols)``."""
-        return self._bits[0].shape
-
-    @property
-    def is_float32(self) -> bool:
-        """Whether ``array`` costs nothing."""
-        return _is_float32(*self._bits)
-
-    def array(self) -> Array:
-        """All rows as float32; from then on kept so, where the file has them otherwise."""
-        raw, stored = self._bits
-        if not _is_float32(raw, stored):
-            raw = widen(raw, stored)
-            self._bits = (raw, "F32")
-        return raw
-
-    def rows(self, at: IntArray | slice, dtype: np.dtype[Any] | type = np.float32) -> Array:
-        """Some rows in ``dtype``, without widening the others."""
-        raw, stored = self._bits
-        return widen(raw[at], stored, dtype)
-
-
-def _is_float32(raw: Array, stored: str) -> bool:
-    """Whether the kernels can read these bits where they are."""
-    return stored == "F32" and raw.flags.aligned
 
 
 class Source(Protocol):
@@ -81,6 +41,9 @@ class Source(Protocol):
 
     def packed(self, name: str) -> Array | None:
         """The bytes of a packed tensor, aligned to 64 and not to be written; see ``packed.py``."""
+
+    def narrow(self, name: str) -> Table | None:
+        """A table that stands in the file in an ``embedding_type``; see ``packed.py``."""
 
 
 class FileSource:
@@ -141,6 +104,9 @@ class FileSource:
     def packed(self, name: str) -> Array | None:
         return None
 
+    def narrow(self, name: str) -> Table | None:
+        return None
+
 
 class ArraySource:
     """Weights that are in memory, as those of a model that was unpickled.
@@ -165,6 +131,9 @@ class ArraySource:
         return None
 
     def packed(self, name: str) -> Array | None:
+        return None
+
+    def narrow(self, name: str) -> Table | None:
         return None
 
 
@@ -211,4 +180,7 @@ class RandomSource:
         return None
 
     def packed(self, name: str) -> Array | None:
+        return None
+
+    def narrow(self, name: str) -> Table | None:
         return None

@@ -19,12 +19,14 @@ from ..arrays import Array
 from ..errors import InputError
 from ..opening.files import CONFIG_FILE, PACKED_FILE, SINGLE_FILE
 from .formats import find_weights
-from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PREFIX, owner_of
+from .packed import FORMAT, LAYOUT, NO_CHECKSUM, PREFIX, TABLE, owner_of
 from .pair import SAVED_AS, saved_as
 from .source import Source
+from .table import Table
 from .whole_files import new_files
 
-_BYTES = {"F64": 8, "I64": 8, "F32": 4, "F16": 2, "BF16": 2, "U8": 1}
+_BYTES = {"F64": 8, "I64": 8, "F32": 4, "F16": 2, "BF16": 2, "I8": 1, "U8": 1}
+_DTYPES = {"float16": "F16", "float32": "F32", "int8": "I8"}
 # The data begin on a page, so that every packed tensor, of whole cache lines, is aligned to one.
 _PAGE = 4096
 
@@ -57,6 +59,7 @@ def save_packed(
     packed: Mapping[str, Array],
     compute_type: str,
     family: str,
+    narrowed: Mapping[str, Table] = MappingProxyType({}),
 ) -> None:
     """Write ``config.json`` and the packed file; see ``packed.py``.
 
@@ -68,6 +71,8 @@ def save_packed(
             (``encoder.layer.0``) are in its array and nowhere else.
         compute_type: of the products.
         family: the layout; see ``kernels.contract.Kernels.family``.
+        narrowed: the tables that stand in an ``embedding_type``, by name; the head that multiplies
+            by one as it stands keeps it in float32 too.
 
     Raises:
         InputError: the folder holds a checkpoint, which could then be another model.
@@ -81,7 +86,7 @@ def save_packed(
         PREFIX + name: Part("U8", array.shape, functools.partial(np.asarray, array))
         for name, array in packed.items()
     }
-    own, shapes = _beside(source, packed)
+    own, shapes = _beside(source, packed, narrowed)
     parts |= _wide_first(own)
     metadata = {
         "format": FORMAT,
@@ -146,7 +151,7 @@ def _wide_first(parts: Mapping[str, Part]) -> dict[str, Part]:
 
 
 def _beside(
-    source: Source, packed: Mapping[str, Array]
+    source: Source, packed: Mapping[str, Array], narrowed: Mapping[str, Table]
 ) -> tuple[dict[str, Part], dict[str, tuple[int, ...]]]:
     """What stands beside the packed tensors; and the shapes of what stands in them."""
     parts: dict[str, Part] = {}
@@ -158,10 +163,16 @@ def _beside(
         shape = source.read(name).shape if tensor is None else tensor.shape
         if owner_of(name, packed) is not None:
             inside[name] = shape
+        elif name in narrowed and name not in whole:
+            continue
         elif tensor is None or name in whole:
             parts[name] = Part("F32", shape, functools.partial(source.read, name))
         else:
             parts[name] = Part(tensor.dtype, shape, tensor.read_stored)
+    for name, table in narrowed.items():
+        for ending, array in table.stored().items():
+            read = functools.partial(np.asarray, array)
+            parts[f"{TABLE}{name}{ending}"] = Part(_DTYPES[array.dtype.name], array.shape, read)
     return parts, inside
 
 

@@ -20,7 +20,7 @@ from .files import (
     progress_of_all,
     read_objects,
 )
-from .options import add_revision, work_options
+from .options import add_embedding_type, add_revision, work_options
 
 _EXIT_BROKEN = 1
 
@@ -76,6 +76,7 @@ def add_parser(commands: Any) -> None:
         default="float64",
         help="the exact type: float64 on the NumPy reference (default), or float32, which is fast",
     )
+    add_embedding_type(parser)
     parser.add_argument(
         "--architecture",
         metavar="NAME",
@@ -108,7 +109,7 @@ def _run(args: argparse.Namespace) -> int:
     _check_files(args)
     options: dict[str, Any] = {
         name: value
-        for name in ("revision", "architecture", "pooling", "batch_tokens")
+        for name in ("revision", "embedding_type", "architecture", "pooling", "batch_tokens")
         if (value := getattr(args, name)) is not None
     }
     if args.compute_type is not None:

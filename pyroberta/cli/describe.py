@@ -146,6 +146,7 @@ def _packed(source: PackedSource, checksum: bool) -> dict[str, Any]:
         kernels[fits].append(f"{isa} (in use)" if isa == chosen_isa() else isa)
     return {
         "compute_type": source.compute_type,
+        "embedding_type": source.embedding_type,
         "family": source.family,
         "usable": kernels[True],
         "not usable": kernels[False],

@@ -98,9 +98,11 @@ def _weight_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         return [*lines, ("prefix", repr(facts["prefix"]))]
     others = f"; not by {', '.join(packed['not usable'])}" if packed["not usable"] else ""
     seen = "which the file has" if packed["verified"] else "not looked at without --checksum"
+    words = packed["embedding_type"]
     return [
         *lines,
         ("packed for", f"{packed['compute_type']}: {packed['family']}"),
+        *([] if words is None else [("word table", words)]),
         ("usable here by", (", ".join(packed["usable"]) or "no kernels") + others),
         ("checksum", f"sha256 {packed['sha256']}, {seen}"),
     ]

@@ -40,7 +40,17 @@ def model_options() -> argparse.ArgumentParser:
     model.add_argument(
         "--compute-type", metavar="TYPE", help="what the products are computed in (float32)"
     )
+    add_embedding_type(model)
     return model
+
+
+def add_embedding_type(parser: argparse.ArgumentParser) -> None:
+    """Add ``--embedding-type``."""
+    parser.add_argument(
+        "--embedding-type",
+        metavar="TYPE",
+        help="what the word table is kept in: float16 or int8 (as the file has it)",
+    )
 
 
 def pipeline_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -48,6 +58,7 @@ def pipeline_options(args: argparse.Namespace) -> dict[str, Any]:
     options = {
         "revision": args.revision,
         "compute_type": args.compute_type,
+        "embedding_type": args.embedding_type,
         "batch_tokens": args.batch_tokens,
     }
     return {name: value for name, value in options.items() if value is not None}

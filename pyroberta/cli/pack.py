@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InputError
 from .files import printable
-from .options import add_revision, add_threads
+from .options import add_embedding_type, add_revision, add_threads
 
 
 def add_parser(commands: Any) -> None:
@@ -25,6 +25,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help='pack it as another class than it names, e.g. "base" to leave its head out',
     )
+    add_embedding_type(pack)
     add_revision(pack)
     add_threads(pack)
     pack.set_defaults(run=_pack)
@@ -48,7 +49,10 @@ def _pack(args: argparse.Namespace) -> None:
             f"MODEL must be of one model, not of an encoder and a decoder: {args.model!r}"
         )
     model = from_pretrained(
-        transformer, compute_type=args.compute_type, architecture=args.architecture
+        transformer,
+        compute_type=args.compute_type,
+        embedding_type=args.embedding_type,
+        architecture=args.architecture,
     )
     place = transformer.relative_to(folder)
     copies = {file.relative_to(folder): file for file in files_beside(folder, out)}

@@ -46,7 +46,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _encoder(args: argparse.Namespace) -> Any:
     from ..text import SentenceEncoder
 
-    names = ("revision", "compute_type", "batch_tokens")
+    names = ("revision", "compute_type", "embedding_type", "batch_tokens")
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     return SentenceEncoder(args.model, **options)
 

@@ -45,9 +45,15 @@ class RobertaForCausalLM(LanguageModel[CausalLMOutput]):
     decides = "next words"
     _is_causal = True
 
-    def __init__(self, config: RobertaConfig, source: Source, kernels: Kernels) -> None:
+    def __init__(
+        self,
+        config: RobertaConfig,
+        source: Source,
+        kernels: Kernels,
+        embedding_type: str | None = None,
+    ) -> None:
         self._mark = object()  # caches carry it: another load of the same files has another
-        super().__init__(config, source, kernels)
+        super().__init__(config, source, kernels, embedding_type)
 
     @classmethod
     def _has_cross_attention(cls, config: RobertaConfig) -> bool:

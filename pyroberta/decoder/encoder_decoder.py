@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Array, IntArray
+from ..checkpoint import check_embedding_type
 from ..checks import check_count
 from ..errors import ConfigError, InputError
 from ..kernels import choose_kernels
@@ -108,6 +109,7 @@ class RobertaEncoderDecoder:
         revision: str | None = None,
         compute_type: str = "float32",
         backend: str = "native",
+        embedding_type: str | None = None,
         memory_map: bool = True,
     ) -> RobertaEncoderDecoder:
         """Load the folder of an ``EncoderDecoderModel`` with the family on both sides.
@@ -117,7 +119,7 @@ class RobertaEncoderDecoder:
         ``tie_encoder_decoder``, what one side lacks is the other's.
 
         Args:
-            path, revision, compute_type, backend, memory_map: as for
+            path, revision, compute_type, backend, embedding_type, memory_map: as for
                 ``RobertaModel.from_pretrained``.
 
         Raises:
@@ -126,17 +128,19 @@ class RobertaEncoderDecoder:
             CheckpointError: a tensor is missing, extra or misshapen, or a file is broken.
         """
         kernels = choose_kernels(backend, compute_type)
+        check_embedding_type(embedding_type)
         path = find_folder(path, revision=revision)
         files = read_folder(path, kernels, memory_map=memory_map)
         model = cls(
-            RobertaModel(*files.encoder, kernels),
-            RobertaForCausalLM(*files.decoder, kernels),
+            RobertaModel(*files.encoder, kernels, embedding_type),
+            RobertaForCausalLM(*files.decoder, kernels, embedding_type),
             decoder_start_token_id=files.decoder_start_token_id,
             eos_token_id=files.eos_token_id,
             pad_token_id=files.pad_token_id,
             bridge=files.bridge,
         )
-        options = {"compute_type": compute_type, "backend": backend, "memory_map": memory_map}
+        options: dict[str, Any] = {"compute_type": compute_type, "backend": backend}
+        options |= {"embedding_type": embedding_type, "memory_map": memory_map}
         model._opened = os.path.abspath(path), options
         return model
 
@@ -149,6 +153,7 @@ class RobertaEncoderDecoder:
         decoder_start_token_id: int | None = None,
         compute_type: str | None = None,
         backend: str = "native",
+        embedding_type: str | None = None,
         memory_map: bool = True,
     ) -> RobertaEncoderDecoder:
         """Put two checkpoints of one width together.
@@ -157,7 +162,7 @@ class RobertaEncoderDecoder:
             encoder: the folder of any checkpoint of the family, or a loaded ``RobertaModel``.
             decoder: that of a causal model with cross attention, or such a model.
             decoder_start_token_id: ``None``: the decoder's ``bos_token_id``.
-            compute_type, backend, memory_map: of what is loaded here, as for
+            compute_type, backend, embedding_type, memory_map: of what is loaded here, as for
                 ``RobertaModel.from_pretrained``.
 
         Raises:
@@ -167,6 +172,7 @@ class RobertaEncoderDecoder:
         options: dict[str, Any] = {
             "compute_type": compute_type,
             "backend": backend,
+            "embedding_type": embedding_type,
             "memory_map": memory_map,
         }
         if isinstance(encoder, (str, os.PathLike)):

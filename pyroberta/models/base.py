@@ -34,6 +34,7 @@ class Model(Weights, Generic[Output]):
         decides: what its logits choose, ``"nothing"`` of a base model.
         config: the model's ``RobertaConfig``.
         compute_type: what the products are computed in.
+        embedding_type: what the word table was narrowed to; ``None``: it is as the file has it.
         backend: ``"native"`` or ``"reference"``.
     """
 

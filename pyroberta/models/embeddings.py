@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, Shapes
-from ..checkpoint import Source, Table
+from ..checkpoint import Source, Table, narrow
 from ..config import RobertaConfig
 from ..kernels import Kernels
 from .ragged import Ragged
 
-_WORDS = "embeddings.word_embeddings.weight"
+WORDS = "embeddings.word_embeddings.weight"
 _TYPES = "embeddings.token_type_embeddings.weight"
 _POSITIONS = "embeddings.position_embeddings.weight"
 _NORM = "embeddings.LayerNorm"
@@ -23,7 +23,7 @@ def embeddings_shapes(config: RobertaConfig) -> Shapes:
     """The tensors that ``Embeddings`` reads."""
     hidden = config.hidden_size
     return {
-        _WORDS: (config.vocab_size, hidden),
+        WORDS: (config.vocab_size, hidden),
         _TYPES: (config.max_token_types, hidden),
         _POSITIONS: (config.max_positions, hidden),
         f"{_NORM}.weight": (hidden,),
@@ -38,6 +38,7 @@ class Embeddings:
     Attributes:
         word: ``[vocab, hidden]``, and
         position: ``[max_positions, hidden]``: both stay in the mapped file; rows are gathered.
+        is_narrow: whether ``word`` is in an ``embedding_type``.
         type: ``[max_token_types, hidden]``, in the kernels' dtype.
         gamma, beta: ``[hidden]``, of the layer norm.
         eps: added to its variance.
@@ -46,21 +47,39 @@ class Embeddings:
     word: Table
     type: Array
     position: Table
+    is_narrow: bool
     gamma: Array
     beta: Array
     eps: float
 
     @classmethod
-    def load(cls, config: RobertaConfig, source: Source, dtype: np.dtype[Any]) -> Embeddings:
-        """Read or map the tables; the small ones in ``dtype``."""
+    def load(
+        cls,
+        config: RobertaConfig,
+        source: Source,
+        dtype: np.dtype[Any],
+        embedding_type: str | None,
+    ) -> Embeddings:
+        """Read or map the tables; the small ones in ``dtype``, the words' in ``embedding_type``."""
+        word = source.narrow(WORDS)
+        is_narrow = word is not None or embedding_type is not None
+        if word is None:
+            word = source.table(WORDS)
+            if embedding_type is not None:
+                word = narrow(word, embedding_type, WORDS)
         return cls(
-            word=source.table(_WORDS),
+            word=word,
             type=source.read(_TYPES, dtype),
             position=source.table(_POSITIONS),
+            is_narrow=is_narrow,
             gamma=source.read(f"{_NORM}.weight", dtype),
             beta=source.read(f"{_NORM}.bias", dtype),
             eps=config.layer_norm_epsilon,
         )
+
+    def narrowed(self) -> dict[str, Table]:
+        """The table of words, by its name, if it is in an ``embedding_type``."""
+        return {WORDS: self.word} if self.is_narrow else {}
 
     def __call__(self, kernels: Kernels, ragged: Ragged) -> Array:
         """``layer_norm(word[ids] + type[types] + position[positions])``: ``[total, hidden]``.

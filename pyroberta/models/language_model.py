@@ -13,7 +13,7 @@ from ..kernels import Kernels
 from ..kernels.arithmetic import in_usual_arithmetic
 from .base import Model, Output
 from .call import Encoded
-from .embeddings import Embeddings
+from .embeddings import WORDS, Embeddings
 from .inputs import read_logit_positions
 from .layers import linear_shapes, linear_tensors
 
@@ -103,7 +103,9 @@ class LanguageModel(Model[Output]):
         return LMHead.shapes(config, names)
 
     def _load_head(self, source: Source, kernels: Kernels, embeddings: Embeddings) -> Any:
-        return LMHead(self.config, source, kernels, embeddings.word)
+        # A tied head multiplies by the table as the file has it.
+        words = source.table(WORDS) if embeddings.is_narrow else embeddings.word
+        return LMHead(self.config, source, kernels, words)
 
     def _packed_head(self) -> dict[str, Array]:
         packed: dict[str, Array] = self._parts.head.packed()

@@ -13,6 +13,7 @@ from ..checkpoint import (
     RandomSource,
     Source,
     blocks_shapes,
+    check_embedding_type,
     save_checkpoint,
     save_packed,
 )
@@ -46,11 +47,18 @@ class Weights:
         super().__init_subclass__()
         Weights.aside.update(cls.head_tensors)
 
-    def __init__(self, config: RobertaConfig, source: Source, kernels: Kernels) -> None:
+    def __init__(
+        self,
+        config: RobertaConfig,
+        source: Source,
+        kernels: Kernels,
+        embedding_type: str | None = None,
+    ) -> None:
         finish_imports()
         self.config = config
         self.compute_type = kernels.compute_type
         self.backend = kernels.backend
+        self.embedding_type = embedding_type
         self._source = source
         with usual_arithmetic():
             self._parts = self._load(kernels)
@@ -64,7 +72,8 @@ class Weights:
         if self._opened is not None:
             return _reopen, (type(self), *self._opened), state
         arrays = {name: self._source.read(name) for name in sorted(self._source.names())}
-        made = (type(self), self.config, arrays, self.compute_type, self.backend)
+        kinds = self.compute_type, self.backend, self.embedding_type
+        made = (type(self), self.config, arrays, *kinds)
         return _from_arrays, made, state
 
     def __copy__(self: Self) -> Self:
@@ -93,6 +102,7 @@ class Weights:
         compute_type: str | None = None,
         backend: str = "native",
         add_pooling_layer: bool | None = None,
+        embedding_type: str | None = None,
         memory_map: bool = True,
         ignore: Sequence[str] = (),
         adapter: str | os.PathLike[str] | Literal[False] | None = None,
@@ -113,6 +123,10 @@ class Weights:
             backend: ``"native"`` or ``"reference"`` (the same graph over NumPy).
             add_pooling_layer: for ``RobertaModel``: ``None`` as the file has it, ``True``
                 demands a pooler, ``False`` leaves it out.
+            embedding_type: what the word table is kept in: ``"float16"``, or ``"int8"`` with a
+                scale for each 64 columns of a word; its rows are widened as they are read.
+                ``None``: as the file has it. A language model's head multiplies by a matrix of its
+                own, as ``compute_type`` has it.
             memory_map: keep word and position tables, and packed weights, in the mapped file;
                 ``False`` reads them, which survives a file that is cut while it is in use.
             ignore: patterns of tensors' names (``"mlp.*"``) that are left aside: those that a model
@@ -133,6 +147,7 @@ class Weights:
             "compute_type": compute_type,
             "backend": backend,
             "add_pooling_layer": add_pooling_layer,
+            "embedding_type": check_embedding_type(embedding_type),
             "memory_map": memory_map,
             "ignore": ignore,
             "adapter": adapter,
@@ -154,6 +169,8 @@ class Weights:
         source, kernels = open_folder(path, compute_type, backend, memory_map)
         if config_stamp(path) != stamp:
             raise CheckpointError(f"{path} must not be written while it is opened: open it again")
+        if isinstance(source, PackedSource):
+            embedding_type = source.pick_embedding_type(embedding_type)
         source.ignore(check_patterns("ignore", ignore))
         if lora is not None:
             source.merge(lora)
@@ -165,7 +182,7 @@ class Weights:
             any_head=cls.architecture == "base",
         )
         source.keep(shapes)
-        model = cls(config, source, kernels)
+        model = cls(config, source, kernels, embedding_type)
         model._is_causal = cls._is_causal or is_decoder
         model._opened = opened
         return model
@@ -223,9 +240,14 @@ class Weights:
             raise InputError(f"backend must be 'native' to pack a model, not {self.backend!r}")
         if isinstance(self._source, PackedSource):
             raise InputError("model must come from a checkpoint, not from a packed file")
-        packed = self._parts.blocks.packed() | self._packed_head()
         save_packed(
-            path, self._config_json(), self._source, packed, kernels.compute_type, kernels.family
+            path,
+            self._config_json(),
+            self._source,
+            self._parts.blocks.packed() | self._packed_head(),
+            kernels.compute_type,
+            kernels.family,
+            self._parts.embeddings.narrowed(),
         )
 
     def _config_json(self) -> dict[str, Any]:
@@ -267,7 +289,7 @@ class Weights:
         return {}
 
     def _load(self, kernels: Kernels) -> Parts:
-        embeddings = Embeddings.load(self.config, self._source, kernels.dtype)
+        embeddings = Embeddings.load(self.config, self._source, kernels.dtype, self.embedding_type)
         return Parts(
             kernels=kernels,
             embeddings=embeddings,
@@ -308,9 +330,10 @@ def _from_arrays(
     arrays: Mapping[str, Array],
     compute_type: str,
     backend: str,
+    embedding_type: str | None,
 ) -> Weights:
     """A model that was pickled as its weights."""
-    return cls(config, ArraySource(arrays), choose_kernels(backend, compute_type))
+    return cls(config, ArraySource(arrays), choose_kernels(backend, compute_type), embedding_type)
 
 
 def _is_decoder(path: str | os.PathLike[str]) -> bool:

@@ -136,6 +136,7 @@ def pipeline(
     tokenizer: Tokenizer | _PathLike | None = None,
     compute_type: str | None = None,
     backend: str | None = None,
+    embedding_type: str | None = None,
     memory_map: bool | None = None,
     adapter: _PathLike | Literal[False] | None = None,
     batch_tokens: int = BATCH_TOKENS,
@@ -163,8 +164,8 @@ def pipeline(
             that comes with the package.
         revision: of a Hub name: a branch, a tag or a commit.
         tokenizer: a tokenizer or its folder; ``None``: in the model's folder.
-        compute_type, backend, memory_map, adapter: as for ``from_pretrained``; not for a loaded
-            model.
+        compute_type, backend, embedding_type, memory_map, adapter: as for ``from_pretrained``; not
+            for a loaded model.
         batch_tokens: the most tokens that are computed together. Texts of like length are batched;
             results come in the order of the texts.
         **options: the task's own: ``top_k`` and ``targets``; ``return_tensors``; ``pooling``,
@@ -200,7 +201,7 @@ def pipeline(
     kind = _TASKS[task]
     check_count("batch_tokens", batch_tokens, 1)
     load: dict[str, Any] = {"compute_type": compute_type, "backend": backend}
-    load |= {"memory_map": memory_map, "adapter": adapter}
+    load |= {"embedding_type": embedding_type, "memory_map": memory_map, "adapter": adapter}
     load = {name: value for name, value in load.items() if value is not None}
     options["batch_tokens"] = batch_tokens
     if not issubclass(kind, TextTask):  # which looks at them itself

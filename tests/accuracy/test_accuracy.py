@@ -304,3 +304,15 @@ def test_thresholds_are_held_to(rough):
 
 def test_the_names_of_the_library_are_those_of_its_docstring():
     assert isinstance(compare(None, ["The king lived in a <mask>."]), AccuracyReport)
+
+
+@pytest.mark.parametrize("embedding_type", ["float16", "int8"])
+def test_the_word_table_alone_is_compared_in_fewer_bits(embedding_type, make_model):
+    folder = make_model("RobertaForSequenceClassification")
+    texts = ["one", "two words", "three words here"]
+    report = compare(folder, texts, ["float32"], against="float32", embedding_type=embedding_type)
+    assert report.embedding_type == embedding_type
+    assert f"words in {embedding_type}" in str(report)
+    assert report.types[0].worst_error.max_error > 0
+    with pytest.raises(pyroberta.ConfigError, match="embedding_type must be"):
+        compare(folder, texts, embedding_type="int4")

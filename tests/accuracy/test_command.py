@@ -58,8 +58,8 @@ def test_the_command_writes_json(run_accuracy, tmp_path, rough):
     assert "spearman" in table
     written = json.loads(target.read_text("utf-8"))
     assert set(written) == {
-        "model", "model_class", "against", "kernels", "version", "texts", "tokens", "score_name",
-        "score", "types", "broken",
+        "model", "model_class", "against", "embedding_type", "kernels", "version", "texts",
+        "tokens", "score_name", "score", "types", "broken",
     }  # fmt: skip
     assert [one["compute_type"] for one in written["types"]] == ["float32", "rough"]
     assert written["types"][0]["hidden_states"][6]["name"] == "block 5"

@@ -66,6 +66,7 @@ def test_a_report_is_frozen_and_as_json_holds_it():
         model="m",
         model_class="c",
         against="float64",
+        embedding_type=None,
         kernels="avx2",
         version="0",
         texts=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -262,3 +263,33 @@ def test_a_full_disk_leaves_the_folder_as_it_was(there, limit, tmp_path):
     assert "File too large" in done.stderr
     assert out.exists() is there
     assert not there or list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("embedding_type", ["float16", "int8"])
+def test_the_word_table_is_packed_in_fewer_bits(embedding_type, run, tmp_path):
+    sizes = {}
+    for name, options in (("whole", []), ("narrow", ["--embedding-type", embedding_type])):
+        out = tmp_path / name
+        argv = ["pack", SHIPPED, out, "--compute-type", "int8", "--architecture", "base", *options]
+        assert run(*argv)[0] == 0
+        sizes[name] = (out / PACKED_FILE).stat().st_size
+    if embedding_type == "int8":  # of float16, as the shipped file has it
+        assert sizes["narrow"] < sizes["whole"] - 4800 * 128 * 0.9
+    status, out, _ = run("info", tmp_path / "narrow")
+    assert (status, bool(re.search(f"word table +{embedding_type}", out))) == (0, True)
+    assert "word table" not in run("info", tmp_path / "whole")[1]
+    texts = tmp_path / "texts.txt"
+    texts.write_text("A dog runs.\n")
+    vectors = {}
+    for name, options in (
+        ("whole", ["--model", tmp_path / "whole"]),
+        ("narrow", ["--model", tmp_path / "narrow"]),
+        ("shipped", ["--embedding-type", embedding_type, "--compute-type", "int8"]),
+    ):
+        file = tmp_path / f"{name}.npy"
+        assert run("embed", texts, "--output", file, *options)[0] == 0
+        vectors[name] = np.load(file)[0]
+    assert vectors["whole"] @ vectors["narrow"] > 0.999
+    np.testing.assert_array_equal(vectors["narrow"], vectors["shipped"])
+    status, _, error = run("pack", SHIPPED, tmp_path / "x", "--embedding-type", "int4")
+    assert (status, "embedding_type must be 'float16' or 'int8'" in error) == (2, True)
