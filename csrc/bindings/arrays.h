@@ -106,7 +106,7 @@ inline std::shared_ptr<const float> aligned_words(const ByteArray& memory) {
 
 // A read-only view of `words` floats that `owner` keeps.
 inline ByteArray view_words(const float* data, std::size_t words, const py::object& owner) {
-  ByteArray view({static_cast<py::ssize_t>(words * sizeof(float))},
+  ByteArray view(static_cast<py::ssize_t>(words * sizeof(float)),
                  reinterpret_cast<const std::uint8_t*>(data), owner);
   py::detail::array_proxy(view.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
   return view;
