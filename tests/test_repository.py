@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from pages import code_blocks
 from support import needs_core
 
 import pyroberta
@@ -152,7 +153,7 @@ def test_importing_the_package_imports_no_extra(module):
 
 
 def python_blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    return [b.text for b in code_blocks(ROOT / "README.md") if b.language == "python"]
 
 
 @needs_core
