@@ -24,8 +24,8 @@ _FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.M | re.S)
 _INCLUDE = re.compile(r"^# include: (\S+)\n", re.M)
 # What the extra test does not bring; any other import that fails is a mistake of the page.
 _OPTIONAL = {"pyarrow", "sklearn"}
-# The console's command, of this Python.
-_SHELL = 'pyroberta() { "$PYTHON" -m pyroberta "$@"; }\n'
+# The console's command, and python: of the one that runs this.
+_SHELL = 'pyroberta() { "$PYTHON" -m pyroberta "$@"; }\npython() { "$PYTHON" "$@"; }\n'
 
 
 class Block(NamedTuple):

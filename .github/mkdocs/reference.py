@@ -16,6 +16,7 @@ _MODULES = {
     "accuracy": "Compute types compared",
     "trust": "Steps compared",
     "convert": "Checkpoints made into others",
+    "bundle": "One folder that answers",
     "sklearn": "A step of scikit-learn",
     "tables": "Tables of Arrow",
     "ray": "Datasets of Ray",

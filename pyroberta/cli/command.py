@@ -15,6 +15,7 @@ from ..errors import CheckpointError, ConfigError, InputError
 from ..version import __version__
 from . import (
     accuracy,
+    bundle,
     compare,
     config,
     convert,
@@ -32,7 +33,7 @@ from . import (
 # In the order of the help.
 _COMMANDS = (
     *(tasks, fill_mask, embed, search, generate, accuracy, trace, compare),
-    *(pack, convert, shrink, info, config),
+    *(pack, convert, shrink, bundle, info, config),
 )
 
 _EXIT_ERROR = 2

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
 from .files import printable
 from .options import add_embedding_type, add_revision, add_threads
 
@@ -32,34 +32,15 @@ def add_parser(commands: Any) -> None:
 
 
 def _pack(args: argparse.Namespace) -> None:
-    from ..architectures import from_pretrained
-    from ..checkpoint import is_packed
-    from ..checkpoint.new_folder import check_new_folder, copy_files, new_folder
-    from ..config import read_config_json
-    from ..opening import files_beside, find_folder, transformer_folder
-    from ..opening.files import ADAPTER_CONFIG, CONFIG_FILE
+    from ..convert.pack import pack
 
-    folder = find_folder(args.model, revision=args.revision, name="MODEL")
-    out = check_new_folder("OUT", args.out)
-    transformer = transformer_folder(folder)
-    if is_packed(transformer):
-        raise InputError(f"MODEL must be a checkpoint's folder, not a packed one: {args.model!r}")
-    if read_config_json(transformer).get("model_type") == "encoder-decoder":
-        raise InputError(
-            f"MODEL must be of one model, not of an encoder and a decoder: {args.model!r}"
-        )
-    model = from_pretrained(
-        transformer,
+    model = pack(
+        args.model,
+        args.out,
+        revision=args.revision,
         compute_type=args.compute_type,
         embedding_type=args.embedding_type,
         architecture=args.architecture,
     )
-    place = transformer.relative_to(folder)
-    copies = {file.relative_to(folder): file for file in files_beside(folder, out)}
-    copies.pop(place / CONFIG_FILE, None)  # it is written anew
-    copies.pop(place / ADAPTER_CONFIG, None)  # an adapter is merged
-    with new_folder(out) as partial:
-        model.save_packed(partial / place)
-        copy_files(copies, partial)
-    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    print(f"{printable(str(out))}  {model.compute_type}, {size / 2**20:,.1f} MiB")
+    size = sum(file.stat().st_size for file in Path(args.out).rglob("*") if file.is_file())
+    print(f"{printable(args.out)}  {model.compute_type}, {size / 2**20:,.1f} MiB")

@@ -193,11 +193,7 @@ def pipeline(
         model = _find(model, revision)
         revision = None
         task = task_of_folder(model, adapter)
-    if not is_name_of(task, _TASKS):
-        raise ConfigError(
-            f"task must be one of {', '.join(_TASKS)} or a checkpoint's folder, not {excerpt(task)}"
-        )
-    assert isinstance(task, str)
+    task = check_task(task)
     kind = _TASKS[task]
     check_count("batch_tokens", batch_tokens, 1)
     load: dict[str, Any] = {"compute_type": compute_type, "backend": backend}
@@ -214,6 +210,17 @@ def pipeline(
         raise ConfigError(f"model must be given for {task}: no such checkpoint is shipped")
     folder = _find(SHIPPED if model is None else model, revision)
     return kind.from_folder(folder, Loading(tokenizer=tokenizer, options=load), **options)
+
+
+def check_task(task: Any) -> str:
+    """A task by its own name or an alias. Raises ConfigError."""
+    task = ALIASES.get(task, task) if isinstance(task, str) else task
+    if not is_name_of(task, _TASKS):
+        raise ConfigError(
+            f"task must be one of {', '.join(_TASKS)} or a checkpoint's folder, not {excerpt(task)}"
+        )
+    assert isinstance(task, str)
+    return task
 
 
 def _find(model: Any, revision: str | None) -> Path:
