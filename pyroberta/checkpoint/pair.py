@@ -7,8 +7,8 @@ renames, or two files were copied from two folders, the numbers differ. Where on
 
 from __future__ import annotations
 
+import binascii
 import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def saved_as(config: Mapping[str, Any]) -> str:
     """The number of a configuration (Hugging Face's keys)."""
     plain = {key: value for key, value in config.items() if key != SAVED_AS}
     text = json.dumps(plain, sort_keys=True).encode()
-    return f"{len(text)}-{zlib.crc32(text):08x}"
+    return f"{len(text)}-{binascii.crc32(text):08x}"
 
 
 def check_pair(file: Path, metadata: Mapping[str, str]) -> None:

@@ -6,8 +6,8 @@ can have them again (to save, or to train).
 
 from __future__ import annotations
 
+import binascii
 import os
-import zlib
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
@@ -167,7 +167,7 @@ class RandomSource:
         if len(shape) == 1:
             norm = "LayerNorm" in name or "layer_norm" in name
             return np.full(shape, float(norm and name.endswith(".weight")), dtype)
-        rng = np.random.default_rng([self._seed, zlib.crc32(name.encode())])
+        rng = np.random.default_rng([self._seed, binascii.crc32(name.encode())])
         values = rng.standard_normal(shape, np.float32) * np.float32(self._range)
         if name.endswith(("word_embeddings.weight", "position_embeddings.weight")):
             values[self._pad] = 0

@@ -8,9 +8,9 @@ other tokens by then), which is checked.
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import dataclasses
-import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -296,8 +296,8 @@ def encoder_checksum(hidden: Array, places: IntArray, dtype: np.dtype[Any]) -> i
     """A number that tells one encoder's output from another: its attended tokens, and where."""
     # In the dtype that is computed in, so that equal numbers are equal; -0 + 0 is 0.
     numbers = np.ascontiguousarray(hidden, dtype) + dtype.type(0)
-    at = zlib.crc32(numbers.view(np.uint8).data)
-    return zlib.crc32(places.data, at)
+    at = binascii.crc32(numbers.view(np.uint8).data)
+    return binascii.crc32(places.data, at)
 
 
 def check_encoder(

@@ -235,3 +235,17 @@ def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 3 * size + (1 << 20) + (1 << 17)  # a piece, and all of them joined
+
+
+@pytest.mark.parametrize("module", ["zlib", "bz2", "lzma", "ctypes", "ssl", "sqlite3", "resource"])
+def test_a_python_without_one_of_its_libraries(module: str) -> None:
+    """Pythons are built without what a small place has not."""
+    code = (
+        "import sys\n"
+        "sys.modules[sys.argv[1]] = None\n"
+        "from pyroberta.cli import main\n"
+        "sys.exit(main(sys.argv[2:]))\n"
+    )
+    status, out, err = run(code, module, *TASK)
+    assert (status, err) == (0, "")
+    assert "place" in out
