@@ -30,7 +30,8 @@ class SignalsBlocked {
   SignalsBlocked& operator=(const SignalsBlocked&) = delete;
 
  private:
-  alignas(std::uint64_t) unsigned char before_[128];  // as large as any system's sigset_t
+  // As large as any sigset_t; Windows has none.
+  [[maybe_unused]] alignas(std::uint64_t) unsigned char before_[128];
 };
 
 [[noreturn]] void wait_for_ever();
