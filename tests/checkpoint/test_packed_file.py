@@ -85,9 +85,11 @@ PACKED_BYTES = {
     "bfloat16x3 in panels of 64": "0c3a8beedaef",
     "bfloat16 in panels of 8": "bc508a85abe3",
     "bfloat16 in panels of 16": "5889fda90411",
+    "bfloat16 in panels of 16, words by two": "4cdf8c442b20",
     "bfloat16 in panels of 64": "2942c62666cd",
     "int8 in panels of 8": "aa9f506296a0",
     "int8 in panels of 16": "372f445ab91c",
+    "int8 in panels of 16, words by two": "26286e869269",
     "int8 in panels of 64": "28d62ab0e176",
 }
 
