@@ -272,7 +272,8 @@ wanted = set(sorted(os.sched_getaffinity(0))[:{cpus}])
 os.sched_setaffinity(0, wanted)
 others = set(os.listdir("/proc/self/task"))  # NumPy's
 pyroberta.set_num_threads(3)
-config = pyroberta.RobertaConfig(vocab_size=100, num_blocks=1, max_positions=66)
+sizes = {{"vocab_size": 100, "hidden_size": 192, "num_attention_heads": 4, "max_positions": 66}}
+config = pyroberta.RobertaConfig(num_blocks=1, **sizes)
 model = pyroberta.RobertaModel.from_config(config, seed=0)
 ids = np.full((2, 60), 7)
 bits = {{model(ids).last_hidden_state.tobytes() for _ in range(20) if time.sleep(0.002) is None}}
