@@ -32,9 +32,9 @@ def probe(task: str, model: Path) -> dict[str, Any]:
     places = [os.path.abspath(place) for place in sys.path]
     source = str(Path(__file__).with_name("probe.py"))
     code = (
-        "import sys; "
-        f"sys.path[:] = {places!a}; "
-        f"exec(compile(open({source!a}, encoding='utf-8').read(), {source!a}, 'exec'))"
+        f"import sys; before = {{*sys.modules}}; sys.path[:] = {places!a}; space = {{}}; "
+        f"exec(compile(open({source!a}, encoding='utf-8').read(), 'probe', 'exec'), space); "
+        "space['main'](before)"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, task, str(model)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -113,9 +113,10 @@ def _copy_licences(names: Iterable[str], out: Path) -> None:
         except importlib.metadata.PackageNotFoundError:
             continue
         for file in files:
-            info = ".dist-info" in str(file) and "LICEN" in file.name.upper()
-            if info and Path(str(file.locate())).is_file():
-                _put(Path(str(file.locate())), out / "licences" / name / file.name)
+            told = any(word in file.name.upper() for word in ("LICEN", "COPYING", "NOTICE"))
+            if told and file.parts[0].endswith(".dist-info"):
+                # Some packages carry those of others too, by the same names in folders.
+                _put(Path(str(file.locate())), out / "licences" / name / Path(*file.parts[1:]))
 
 
 def slim_numpy(out: Path) -> bool:

@@ -5,17 +5,14 @@ Prints the files of the modules and the shared libraries that are loaded after s
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import json
+import os
 import sys
-
-_BEFORE = {*sys.modules}  # what Python itself and the site load
-
-import contextlib  # noqa: E402
-import importlib  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import warnings  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from typing import Any  # noqa: E402
+import warnings
+from collections.abc import Callable, Collection
+from typing import Any
 
 _TEXTS = ["A house.", "", "Ärger, 日本 and 😀\n\t\x00", "one two " * 700]
 _CHOICES = ["weather", "sport"]
@@ -48,8 +45,13 @@ _CALLS: dict[str, list[Callable[[Any], Any]]] = {
 }
 
 
-def loaded(task_name: str, model: str) -> dict[str, Any]:
-    """The files that a task has loaded after calls of every kind, those that fail too."""
+def loaded(task_name: str, model: str, before: Collection[str]) -> dict[str, Any]:
+    """The files that a task has loaded after calls of every kind, those that fail too.
+
+    Args:
+        task_name, model: as for ``pipeline``.
+        before: the modules that Python itself and the site had loaded.
+    """
     pyroberta = importlib.import_module("pyroberta")
     warnings.simplefilter("ignore")
     task: Any = pyroberta.pipeline(task_name, model)
@@ -60,7 +62,7 @@ def loaded(task_name: str, model: str) -> dict[str, Any]:
     modules = {
         name: str(module.__file__)
         for name, module in sorted(sys.modules.items())
-        if name not in _BEFORE and getattr(module, "__file__", None)
+        if name not in before and getattr(module, "__file__", None)
     }
     return {"modules": modules, "libraries": sorted(_libraries())}
 
@@ -79,5 +81,6 @@ def _libraries() -> set[str]:
     return {os.path.realpath(line[5].strip()) for line in lines if len(line) == 6}
 
 
-if __name__ == "__main__":
-    print(json.dumps(loaded(*sys.argv[1:])))
+def main(before: Collection[str]) -> None:
+    """Print what the task and the model of the command line load."""
+    print(json.dumps(loaded(sys.argv[1], sys.argv[2], before)))

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from .files import printable
-from .options import add_embedding_type, add_revision, add_threads
+from .options import add_packing, add_revision, add_threads
 
 
 def add_parser(commands: Any) -> None:
@@ -20,15 +20,7 @@ def add_parser(commands: Any) -> None:
     bundle.add_argument("model", metavar="MODEL", help="a checkpoint's folder or Hub name")
     bundle.add_argument("out", metavar="OUT", help="the new folder")
     bundle.add_argument("--task", metavar="NAME", help="of the model (the one that it is for)")
-    bundle.add_argument(
-        "--compute-type", metavar="TYPE", help="what its products will be computed in (float32)"
-    )
-    add_embedding_type(bundle)
-    bundle.add_argument(
-        "--architecture",
-        metavar="NAME",
-        help='pack it as another class than it names, e.g. "base" to leave its head out',
-    )
+    add_packing(bundle)
     bundle.add_argument(
         "--whole-numpy",
         action="store_true",

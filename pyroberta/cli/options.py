@@ -53,6 +53,19 @@ def add_embedding_type(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_packing(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that packs a model."""
+    parser.add_argument(
+        "--compute-type", metavar="TYPE", help="what its products will be computed in (float32)"
+    )
+    add_embedding_type(parser)
+    parser.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help='pack it as another class than it names, e.g. "base" to leave its head out',
+    )
+
+
 def pipeline_options(args: argparse.Namespace) -> dict[str, Any]:
     """The options of ``pipeline`` that were given."""
     options = {

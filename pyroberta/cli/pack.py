@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import printable
-from .options import add_embedding_type, add_revision, add_threads
+from .options import add_packing, add_revision, add_threads
 
 
 def add_parser(commands: Any) -> None:
@@ -17,15 +17,7 @@ def add_parser(commands: Any) -> None:
     )
     pack.add_argument("model", metavar="MODEL", help="a checkpoint's folder or Hub name")
     pack.add_argument("out", metavar="OUT", help="the new folder")
-    pack.add_argument(
-        "--compute-type", metavar="TYPE", help="what its products will be computed in (float32)"
-    )
-    pack.add_argument(
-        "--architecture",
-        metavar="NAME",
-        help='pack it as another class than it names, e.g. "base" to leave its head out',
-    )
-    add_embedding_type(pack)
+    add_packing(pack)
     add_revision(pack)
     add_threads(pack)
     pack.set_defaults(run=_pack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -40,6 +41,18 @@ def run(folder: Path, *lines: str, **options: Any) -> subprocess.CompletedProces
     )
 
 
+def run_code(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Python, with the folder alone on its path, running ``code``."""
+    return subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
 def near(found: Any, wanted: Any) -> None:
     """The same answers, scores as numbers: JSON's are a double's digits."""
     assert json.loads(json.dumps(found)) == json.loads(
@@ -59,6 +72,12 @@ def test_the_shipped_model_in_45_megabytes(shipped):
     files = [file for file in shipped.folder.rglob("*") if file.is_file()]
     assert shipped.size == sum(file.stat().st_size for file in files)
     assert [file.name for file in files if file.suffix in (".py", ".pyi")] == ["__main__.py"]
+    carried = importlib.metadata.distribution("numpy").files or []
+    licences = [file for file in carried if "LICENSE" in file.name and "dist-info" in str(file)]
+    there = [
+        f for f in files if "LICENSE" in f.name and "numpy" in f.parts and "licences" in f.parts
+    ]
+    assert len(there) == len(licences) > 0
     assert not [file for file in files if file.name.startswith(("test_", "_multiarray_tests"))]
     if shipped.whole_numpy:
         pytest.skip("this NumPy brings no BLAS that the small one can stand for")
@@ -89,13 +108,8 @@ def test_it_is_on_the_path_as_a_package(shipped):
         "print(pyroberta.pipeline('fill-mask')('A <mask>.', top_k=1)[0]['token_str'])\n"
         "print((np.ones((3, 2), np.float32) @ np.ones((2, 3), np.float32)).sum())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", code],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(shipped.folder)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_code(shipped.folder, code)
+    assert (done.returncode, done.stderr) == (0, "")
     place, word, total = done.stdout.splitlines()
     assert place.startswith(str(shipped.folder))
     assert word == pipeline("fill-mask")("A <mask>.", top_k=1)[0]["token_str"]
@@ -111,13 +125,7 @@ def test_linear_algebra_is_there_or_says_that_it_is_not(shipped, tmp_path):
     code = "import numpy as np; print(np.linalg.inv(np.eye(2)).sum())"
     told = {}
     for made in (shipped, whole):
-        done = subprocess.run(
-            [sys.executable, "-S", "-c", code],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(made.folder)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_code(made.folder, code)
         told[made.whole_numpy] = done.stdout.strip(), done.stderr.strip().splitlines()[-1:]
     assert told[True] == ("2.0", [])
     assert "make the bundle with --whole-numpy" in told[False][1][0]
